@@ -1,0 +1,40 @@
+#include "wire/http_octet.h"
+
+enum {
+	TOKEN = HTTP_OCTET_TOKEN,
+	BAD = HTTP_OCTET_CONTROL | HTTP_OCTET_NO_LINE | HTTP_OCTET_TARGET_END,
+	HIGH = HTTP_OCTET_NO_LINE | HTTP_OCTET_TARGET_END,
+	MARK = TOKEN | HTTP_OCTET_HOST,
+	ALPHA = TOKEN | HTTP_OCTET_CLEAN | HTTP_OCTET_HOST,
+	DIGIT = ALPHA | HTTP_OCTET_HEX | HTTP_OCTET_DIGIT,
+};
+
+const uint8_t http_octet_classes[256] = {
+	[0x00 ... 0x08] = BAD,
+	['\t'] = HIGH,
+	[0x0a ... 0x1f] = BAD,
+	[' '] = HTTP_OCTET_TARGET_END,
+	['!'] = TOKEN,
+	['#'] = TOKEN | HTTP_OCTET_TARGET_END,
+	['$'] = TOKEN,
+	['%'] = TOKEN,
+	['&'] = TOKEN,
+	['\''] = TOKEN,
+	['*'] = TOKEN,
+	['+'] = TOKEN,
+	['-'] = ALPHA,
+	['.'] = MARK,
+	['0' ... '9'] = DIGIT,
+	['?'] = HTTP_OCTET_TARGET_END,
+	['A' ... 'F'] = ALPHA | HTTP_OCTET_HEX,
+	['G' ... 'Z'] = ALPHA,
+	['^'] = TOKEN,
+	['_'] = MARK,
+	['`'] = TOKEN,
+	['a' ... 'f'] = ALPHA | HTTP_OCTET_HEX,
+	['g' ... 'z'] = ALPHA,
+	['|'] = TOKEN,
+	['~'] = MARK,
+	[0x7f] = BAD,
+	[0x80 ... 0xff] = HIGH,
+};
