@@ -12,7 +12,7 @@ umask 022
 # The one place where the version stands.
 readonly VERSION=0.1.0
 readonly PYTHON=/usr/bin/python3 # Debian's: the test packages belong to it, whatever stands first on PATH
-readonly BINARY_BYTES_MAX=400000
+readonly BINARY_BYTES_MAX=409600
 
 readonly PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev musl-tools libbearssl-dev libinih-dev make binutils)
 readonly PACKAGES_RUN=(ruby ruby-rack curl)
@@ -119,6 +119,7 @@ embed_loader()
 {
 	local path=$1 symbol
 	symbol=loader_$(basename "$path" | tr -c 'a-zA-Z0-9\n' _)
+	local generated=build/generated/${path##*/}
 	replace "build/generated/$symbol.S" <<-END
 		/* made by build.sh from $path */
 		.section .rodata.$symbol, "a", %progbits
@@ -126,7 +127,7 @@ embed_loader()
 		.global $symbol
 		.type $symbol, %object
 		$symbol:
-		.incbin "$path"
+		.incbin "$generated"
 		1: .byte 0
 		.size $symbol, . - $symbol
 		.balign 8
@@ -137,7 +138,9 @@ embed_loader()
 		.size ${symbol}_size, 8
 		.section .note.GNU-stack, "", %progbits
 	END
-	echo "build/object/loader/$symbol.o: build/generated/$symbol.S $path"
+	# Comments stay out of the binary; the lines keep their numbers for backtraces.
+	sed 's/^[[:blank:]]*#.*$//' "$path" | replace "$generated"
+	echo "build/object/loader/$symbol.o: build/generated/$symbol.S $generated"
 }
 
 # What every object depends on: a change here compiles everything anew.
@@ -150,7 +153,9 @@ make_flags()
 		WARNINGS := ${WARNINGS[*]} $([ "${WERROR:-1}" = 0 ] || echo -Werror)
 		COMMON := -std=gnu11 -g -D_GNU_SOURCE -Imodules -DPASSENGER_VERSION='"$VERSION"' -ffile-prefix-map='$top'=.
 		HARDENING := -fstack-protector-strong -fstack-clash-protection
-		MUSL_FLAGS := -O2 -fPIE \$(HARDENING) -ffunction-sections -fdata-sections \
+		# What runs for every request is made fast, the rest small.
+		OPTIMISE := -O2
+		MUSL_FLAGS = \$(OPTIMISE) -fPIE \$(HARDENING) -ffunction-sections -fdata-sections \
 			-fno-asynchronous-unwind-tables -idirafter build/include
 		GCC_SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 		CLANG_SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
@@ -215,6 +220,9 @@ make_rules()
 		  	-Wl,--start-group $(MUSL)/libc.a $(LIBGCC) -Wl,--end-group $(CRT_END) $(MUSL)/crtn.o
 		build/passenger: build/passenger.debug
 		> @strip -o $@.new $< && objcopy --add-gnu-debuglink=$< $@.new && mv $@.new $@
+
+		cold := system spawner config apps handover operator balancer
+		$(foreach room,$(cold),$(eval build/object/musl/modules/$(room)/%.o: OPTIMISE := -Os))
 
 		build/object/musl/modules/base/compat_musl.o: modules/base/compat_musl.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  musl    $<"

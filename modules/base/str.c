@@ -91,6 +91,16 @@ str_to_u64(struct str s, uint64_t *value)
 	return true;
 }
 
+struct str
+str_from_u64(char out[24], uint64_t value)
+{
+	char *at = out + 24;
+	do
+		*--at = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	return str_make(at, (size_t)(out + 24 - at));
+}
+
 bool
 str_copy_z(char *out, size_t out_size, struct str s)
 {

@@ -66,6 +66,9 @@ bool must_check str_copy_z(char *out, size_t out_size, struct str s);
 /* Like str_copy_z, but cuts what does not fit: for display only. */
 void str_cut_z(char *out, size_t out_size, struct str s);
 
+/* The decimal digits of value, in out.  For the paths where snprintf costs more than the work. */
+struct str str_from_u64(char out[24], uint64_t value);
+
 /* First place of c in s, or -1. */
 ptrdiff_t str_find(struct str s, char c);
 

@@ -134,7 +134,7 @@ enum http_method {
 
 struct http_scan {
 	uint32_t at;         /* bytes looked at so far */
-	uint32_t line_start; /* where the current line begins */
+	uint32_t line_start; /* where the request or status line begins */
 	uint32_t skipped;    /* empty lines before the request line (RFC 9112 section 2.2), in bytes */
 	uint8_t state;       /* private */
 };
@@ -162,9 +162,9 @@ struct http_request {
 	struct str query;     /* after '?', not decoded; data is NULL when there is no '?' */
 	struct str upgrade;   /* value of Upgrade when Connection names it, else empty (h2c counts as none) */
 	enum http_method method_id;
-	uint8_t minor;   /* 0 or 1 (a higher minor is treated as 1) */
-	bool keep_alive; /* what the client asks for (RFC 9112 section 9.3) */
-	bool expect_continue;
+	uint8_t minor;             /* 0 or 1 (a higher minor is treated as 1) */
+	bool keep_alive;           /* what the client asks for (RFC 9112 section 9.3) */
+	bool expect_continue;      /* and content is to come */
 	enum http_framing framing; /* NONE, LENGTH, CHUNKED */
 	uint64_t content_length;
 	uint32_t field_count;

@@ -21,7 +21,7 @@ folded(char c)
 
 /* A perfect hash over the names below; its four factors were found by trial.
  * A new name that lands on a taken slot is a compiler warning, one in a wrong
- * slot fails test_http. */
+ * slot fails test_http_field. */
 static inline unsigned int
 name_slot(struct str name)
 {

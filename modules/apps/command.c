@@ -1,0 +1,37 @@
+/*
+ * command: any program that speaks HTTP on the port in $PORT.
+ */
+#include "apps/apps.h"
+
+static bool
+command_check(const struct app_config *app, char *error, size_t error_size)
+{
+	if (app->command != NULL)
+		return true;
+	str_cut_z(error, error_size, STR("command is missing; expected a line such as command = node server.js"));
+	return false;
+}
+
+static bool
+command_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error,
+             size_t error_size)
+{
+	(void)loader_path;
+	if (app_argv_split(argv, str_from(app->command)) && argv->count > 0)
+		return true;
+	app_argv_free(argv);
+	str_cut_z(error, error_size, STR("command can not be split into words: a quote is not closed"));
+	return false;
+}
+
+const struct app_type app_type_command = {
+	.name = "command",
+	.title = "Command (HTTP on $PORT)",
+	.protocol = APP_PROTOCOL_HTTP,
+	.readiness = APP_READY_PORT,
+	.concurrency = 0,
+	.takes_command = true,
+	.env_names = {"PASSENGER_APP_ENV"},
+	.check = command_check,
+	.argv = command_argv,
+};

@@ -1,0 +1,67 @@
+/*
+ * ruby: any Rack application, run by our own loader (ruby.rb), which speaks the
+ * session protocol.
+ */
+#include "apps/apps.h"
+
+extern const unsigned char loader_ruby_rb[];
+extern const size_t loader_ruby_rb_size;
+
+enum { RUBY_INTERPRETER, RUBY_PRELOAD_BUNDLER, RUBY_OPTION_N };
+
+static const struct option ruby_options[RUBY_OPTION_N] = {
+	[RUBY_INTERPRETER] =
+		{
+			.name = "ruby",
+			.original = "PassengerRuby PassengerDefaultRuby",
+			.edition = "open source",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_STRING,
+			.sections = OPTION_IN_PASSENGER | OPTION_IN_APP,
+			.offset = RUBY_INTERPRETER,
+			.default_text = "ruby",
+			.help = "The Ruby interpreter: a path, or a name that is looked up in PATH when a process "
+				"starts.",
+		},
+	[RUBY_PRELOAD_BUNDLER] =
+		{
+			.name = "preload_bundler",
+			.original = "PassengerPreloadBundler",
+			.edition = "open source",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_BOOL,
+			.sections = OPTION_IN_PASSENGER | OPTION_IN_APP,
+			.offset = RUBY_PRELOAD_BUNDLER,
+			.default_text = "off",
+			.help = "on: Bundler is set up before anything else is loaded, so that no gem of the system "
+				"gets in the way of the application's Gemfile.lock.",
+		},
+};
+
+static bool
+ruby_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error, size_t error_size)
+{
+	(void)error;
+	(void)error_size;
+	app_argv_add(argv, str_from(app_config_type_value(app, RUBY_INTERPRETER)));
+	app_argv_add(argv, str_from(loader_path));
+	return true;
+}
+
+const struct app_type app_type_ruby = {
+	.name = "ruby",
+	.title = "Ruby (Rack)",
+	.protocol = APP_PROTOCOL_SESSION,
+	.readiness = APP_READY_CONTROL,
+	.concurrency = 1,
+	.can_preload = true,
+	.startup_files = {"config.ru"},
+	.detect_score = 80,
+	.options = ruby_options,
+	.option_count = array_count(ruby_options),
+	.env_names = {"RAILS_ENV", "RACK_ENV", "PASSENGER_APP_ENV"},
+	.loader = loader_ruby_rb,
+	.loader_size = &loader_ruby_rb_size,
+	.loader_name = "ruby.rb",
+	.argv = ruby_argv,
+};

@@ -1,0 +1,479 @@
+#include "balancer/balancer.h"
+
+#include "apps/apps.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "handover/message.h"
+#include "system/sandbox.h"
+#include "traffic/access_log.h"
+#include "traffic/request.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	BALANCER_CHANNEL_FD = 3,
+	BALANCER_BEAT_MS = 1000,
+	BALANCER_DRAIN_IDLE_MS = 1000, /* idle clients get so long for one more request when it drains */
+	BALANCER_CONFIG_BYTES_MAX = 16 * 1024 * 1024,
+};
+
+enum balancer_state {
+	BALANCER_OPENING,  /* being told what lives */
+	BALANCER_SERVING,
+	BALANCER_DRAINING,
+	BALANCER_ENDED,
+};
+
+struct balancer {
+	enum balancer_state state;
+	struct loop loop;
+	struct channel channel;
+	struct pool pool;
+	struct traffic traffic;
+	struct scoreboard *scoreboard;
+	struct config *config;
+	struct timer beat;
+	struct timer drain;
+	struct soon end;
+	int exit_code;
+};
+
+static void
+balancer_end(struct balancer *balancer, int exit_code)
+{
+	if (balancer->state == BALANCER_ENDED)
+		return;
+	balancer->state = BALANCER_ENDED;
+	balancer->exit_code = exit_code;
+	loop_stop(&balancer->loop);
+}
+
+static void
+balancer_send(struct balancer *balancer, const struct message *message)
+{
+	if (channel_send(&balancer->channel, message, NULL, 0))
+		return;
+	log_critical("the spawner takes no messages any more");
+	balancer_end(balancer, 1);
+}
+
+/* ---- the pool's wishes ---- */
+
+static void
+hook_spawn(void *owner, struct group *group)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_SPAWN);
+	message.app_id = group->app->id;
+	balancer_send(balancer, &message);
+}
+
+static void
+hook_retire(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_RETIRE);
+	message.slot = process->record.slot;
+	message.serial = process->record.serial;
+	balancer_send(balancer, &message);
+}
+
+static void
+hook_kill(void *owner, struct process *process, const char *why)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_KILL);
+	message.slot = process->record.slot;
+	message.serial = process->record.serial;
+	message_set_text(&message, str_from(why));
+	balancer_send(balancer, &message);
+}
+
+static void
+hook_attached(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	/* The door's socket came with the record: see balancer_process(). */
+	struct listener *door = process->door;
+	(void)balancer;
+	if (door != NULL)
+		listener_resume(door);
+}
+
+static void
+hook_gone(void *owner, struct process *process)
+{
+	(void)owner;
+	backend_close_all(process);
+	if (process->door != NULL)
+		listener_close(process->door);
+	process->door = NULL;
+}
+
+static void
+hook_doubted(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	if (process->record.protocol == APP_PROTOCOL_SESSION)
+		backend_ping(&balancer->traffic, process);
+}
+
+/* ---- time ---- */
+
+static void
+balancer_beat(struct timer *timer)
+{
+	struct balancer *balancer = container_of(timer, struct balancer, beat);
+	atomic_store_explicit(&balancer->scoreboard->beat_ms, balancer->loop.now_ms, memory_order_relaxed);
+	timer_set(&balancer->loop, timer, BALANCER_BEAT_MS);
+}
+
+/* ---- draining ---- */
+
+static void
+balancer_drained(struct balancer *balancer)
+{
+	struct message message;
+	if (balancer->state != BALANCER_DRAINING)
+		return;
+	message_init(&message, MESSAGE_DRAINED);
+	balancer_send(balancer, &message);
+	access_log_flush(&balancer->traffic);
+	channel_flush(&balancer->channel);
+	balancer_end(balancer, 0);
+}
+
+/* Idle clients have had their chance for one more request; from here on only what runs is waited for. */
+static void
+balancer_drain_due(struct timer *timer)
+{
+	struct balancer *balancer = container_of(timer, struct balancer, drain);
+	list_each(&balancer->traffic.clients, node)
+	{
+		struct client *client = container_of(node, struct client, node);
+		if (client->request == NULL)
+			client_close(client);
+	}
+	if (balancer->traffic.requests == 0)
+		balancer_drained(balancer);
+}
+
+static void
+balancer_quiet(struct traffic *traffic)
+{
+	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
+	if (!timer_is_set(&balancer->drain))
+		timer_set(&balancer->loop, &balancer->drain, 0);
+}
+
+static void
+balancer_drain(struct balancer *balancer)
+{
+	struct traffic *traffic = &balancer->traffic;
+	if (balancer->state != BALANCER_SERVING)
+		return;
+	balancer->state = BALANCER_DRAINING;
+	traffic->state = TRAFFIC_DRAINING;
+	list_each(&traffic->listeners, node)
+	{
+		struct listener *listener = container_of(node, struct listener, node);
+		if (listener->kind == LISTENER_FRONT)
+			listener_pause(listener);
+	}
+	pool_drain(&balancer->pool);
+	timer_set(&balancer->loop, &balancer->drain, traffic->clients.count > 0 ? BALANCER_DRAIN_IDLE_MS : 0);
+}
+
+/* ---- what the spawner says ---- */
+
+static bool
+balancer_hello(struct balancer *balancer, int fd)
+{
+	const struct pool_hooks hooks = {
+		.spawn = hook_spawn,
+		.retire = hook_retire,
+		.kill = hook_kill,
+		.attached = hook_attached,
+		.gone = hook_gone,
+		.doubted = hook_doubted,
+		.owner = balancer,
+	};
+	if (balancer->scoreboard != NULL || (balancer->scoreboard = scoreboard_map(fd)) == NULL)
+		return false;
+	pool_init(&balancer->pool, &balancer->loop, balancer->scoreboard, &hooks);
+	balancer->traffic.loop = &balancer->loop;
+	balancer->traffic.pool = &balancer->pool;
+	balancer->traffic.scoreboard = balancer->scoreboard;
+	balancer->traffic.access_log_fd = balancer->traffic.slow_log_fd = -1;
+	balancer->traffic.quiet = balancer_quiet;
+	list_init(&balancer->traffic.listeners);
+	list_init(&balancer->traffic.clients);
+	balancer->beat.due = balancer_beat;
+	balancer->drain.due = balancer_drain_due;
+	balancer_beat(&balancer->beat);
+	return true;
+}
+
+static bool
+balancer_config(struct balancer *balancer, int fd, uint64_t bytes)
+{
+	struct config_error error = {0};
+	if (balancer->scoreboard == NULL || balancer->config != NULL || bytes == 0 || bytes > BALANCER_CONFIG_BYTES_MAX)
+		return false;
+	char *text = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text == MAP_FAILED)
+		return false;
+	struct config *config = config_parse(str_make(text, bytes), app_types, &error);
+	munmap(text, bytes);
+	if (config == NULL) {
+		log_critical("the configuration that was handed over can not be read: %s", error.text);
+		return false;
+	}
+	balancer->config = config;
+	balancer->traffic.config = config;
+	log_set_level((enum log_level)config->log_level);
+	pool_configure(&balancer->pool, config);
+	return true;
+}
+
+static void
+replace_fd(int *place, int *fds, size_t fd_count)
+{
+	if (*place >= 0)
+		close(*place);
+	*place = -1;
+	if (fd_count > 0) {
+		*place = fds[0];
+		fds[0] = -1;
+	}
+}
+
+static bool
+balancer_listener(struct balancer *balancer, uint64_t index, int *fd)
+{
+	if (balancer->config == NULL || index >= balancer->config->listener_count)
+		return false;
+	struct listener *listener = listener_open(&balancer->traffic, LISTENER_FRONT, *fd, &request_client_handler);
+	*fd = -1;
+	listener->config = balancer->config->listeners[index];
+	return true;
+}
+
+static bool
+balancer_process(struct balancer *balancer, const struct message *message, int *fds, size_t fd_count)
+{
+	if (balancer->config == NULL || fd_count != 1)
+		return false;
+	struct process *process = pool_attach(&balancer->pool, &message->process);
+	if (process == NULL) {
+		log_error("process %d belongs to no application of ours", message->process.pid);
+		return true;
+	}
+	struct listener *door = listener_open(&balancer->traffic, LISTENER_DOOR, fds[0], &request_client_handler);
+	fds[0] = -1;
+	door->process = process;
+	process->door = door;
+	if (balancer->state != BALANCER_OPENING)
+		listener_resume(door);
+	return true;
+}
+
+static bool
+balancer_begin(struct balancer *balancer)
+{
+	struct message message;
+	char error[SANDBOX_ERROR_BYTES];
+	if (balancer->config == NULL || balancer->state != BALANCER_OPENING)
+		return false;
+	if (!sandbox_seccomp_balancer(error)) {
+		log_critical("the system call filter can not be set: %s", error);
+		return false;
+	}
+	balancer->state = BALANCER_SERVING;
+	list_each(&balancer->traffic.listeners, node)
+	{
+		listener_resume(container_of(node, struct listener, node));
+	}
+	pool_begin(&balancer->pool);
+	message_init(&message, MESSAGE_READY);
+	balancer_send(balancer, &message);
+	return true;
+}
+
+static void
+balancer_restart(struct balancer *balancer, uint32_t app_id)
+{
+	struct group *group = pool_group(&balancer->pool, app_id);
+	if (group != NULL)
+		group_restart(group);
+}
+
+static void
+balancer_detach(struct balancer *balancer, const struct message *message)
+{
+	struct process *process = pool_find(&balancer->pool, message->slot, message->serial);
+	if (process != NULL)
+		group_detach(process);
+}
+
+/* False: nonsense. */
+static bool
+balancer_heed(struct balancer *balancer, struct message *message, int *fds, size_t fd_count)
+{
+	switch ((enum message_type)message->type) {
+	case MESSAGE_HELLO:
+		return fd_count == 1 && balancer_hello(balancer, fds[0]);
+	case MESSAGE_CONFIG:
+		return fd_count == 1 && balancer_config(balancer, fds[0], message->number);
+	default:
+		break;
+	}
+	if (balancer->config == NULL)
+		return false;
+	switch ((enum message_type)message->type) {
+	case MESSAGE_ACCESS_LOG:
+		access_log_flush(&balancer->traffic);
+		replace_fd(&balancer->traffic.access_log_fd, fds, fd_count);
+		return true;
+	case MESSAGE_SLOW_LOG:
+		replace_fd(&balancer->traffic.slow_log_fd, fds, fd_count);
+		return true;
+	case MESSAGE_LOG_FILE:
+		return fd_count == 1 && dup2(fds[0], STDERR_FILENO) >= 0;
+	case MESSAGE_LISTENER:
+		return fd_count == 1 && balancer_listener(balancer, message->number, &fds[0]);
+	case MESSAGE_PROCESS:
+		return balancer_process(balancer, message, fds, fd_count);
+	case MESSAGE_SPAWNING:
+		pool_spawning(&balancer->pool, message->app_id);
+		return true;
+	case MESSAGE_BEGIN:
+		return balancer_begin(balancer);
+	case MESSAGE_PROCESS_GONE:
+		pool_gone(&balancer->pool, message->slot, message->serial);
+		return true;
+	case MESSAGE_SPAWN_FAILED:
+		pool_spawn_failed(&balancer->pool, message->app_id, str_make(message->text, message->text_len), message->number);
+		return true;
+	case MESSAGE_DRAIN:
+		balancer_drain(balancer);
+		return true;
+	case MESSAGE_STOP:
+		balancer_end(balancer, 0);
+		return true;
+	case MESSAGE_DETACH:
+	case MESSAGE_RETIRED:
+		balancer_detach(balancer, message);
+		return true;
+	case MESSAGE_RESTART:
+		balancer_restart(balancer, message->app_id);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+balancer_received(struct channel *channel, struct message *message, int *fds, size_t fd_count)
+{
+	struct balancer *balancer = channel->owner;
+	if (balancer_heed(balancer, message, fds, fd_count))
+		return;
+	log_critical("the spawner's message %s can not be taken", message_name((enum message_type)message->type));
+	balancer_end(balancer, 1);
+}
+
+static void
+balancer_orphaned(struct channel *channel, const char *why)
+{
+	struct balancer *balancer = channel->owner;
+	if (balancer->state != BALANCER_DRAINING)
+		log_error("the spawner is gone: %s", why);
+	balancer_end(balancer, 1);
+}
+
+/* ---- main ---- */
+
+static bool
+parse_ids(int argc, char **argv, uint32_t *uid, uint32_t *gid)
+{
+	uint64_t values[2] = {0};
+	if (argc != 5 || strcmp(argv[1], "--uid") != 0 || strcmp(argv[3], "--gid") != 0)
+		return false;
+	if (!str_to_u64(str_from(argv[2]), &values[0]) || !str_to_u64(str_from(argv[4]), &values[1]) ||
+	    values[0] > UINT32_MAX || values[1] > UINT32_MAX)
+		return false;
+	*uid = (uint32_t)values[0];
+	*gid = (uint32_t)values[1];
+	return true;
+}
+
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void
+ignore_signals(void)
+{
+	/* The spawner decides when a balancer ends; a terminal's ^C or a group's SIGHUP does not. */
+	static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+	for (size_t i = 0; i < array_count(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+static void
+balancer_free(struct balancer *balancer)
+{
+	access_log_free(&balancer->traffic);
+	channel_close(&balancer->channel);
+	/* Connections, requests and processes end with the process. */
+	request_free_spares();
+	loop_free(&balancer->loop);
+	config_free(balancer->config);
+}
+
+int
+balance_command(int argc, char **argv)
+{
+	static struct balancer balancer;
+	char error[SANDBOX_ERROR_BYTES];
+	uint32_t uid, gid;
+	log_init("balancer", LOG_NOTICE);
+	if (!parse_ids(argc, argv, &uid, &gid)) {
+		log_critical("`passenger balance` is started by `passenger serve`, not by hand");
+		return 2;
+	}
+	ignore_signals();
+	raise_descriptor_limit();
+	if (!sandbox_drop(uid, gid, error)) {
+		log_critical("the balancer can not give its rights away: %s", error);
+		return 1;
+	}
+	if (!random_init() || !loop_init(&balancer.loop)) {
+		log_critical("the balancer can not start: %s", strerror(errno));
+		return 1;
+	}
+	balancer.channel.received = balancer_received;
+	balancer.channel.closed = balancer_orphaned;
+	balancer.channel.owner = &balancer;
+	channel_open(&balancer.channel, &balancer.loop, BALANCER_CHANNEL_FD);
+	loop_run(&balancer.loop);
+	int exit_code = balancer.exit_code;
+	balancer_free(&balancer);
+	return exit_code;
+}

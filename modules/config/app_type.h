@@ -1,0 +1,62 @@
+/*
+ * app_type: the plugin row.  One const struct a language; passenger.c lists
+ * them.  Nothing outside modules/apps/ names a language.
+ */
+#ifndef CONFIG_APP_TYPE_H
+#define CONFIG_APP_TYPE_H
+
+#include "config/config.h"
+
+/* How the balancer talks to a process. */
+enum app_protocol {
+	APP_PROTOCOL_SESSION, /* docs/session-protocol.md */
+	APP_PROTOCOL_HTTP,    /* HTTP/1.1 */
+};
+
+/* How a process is reached and how it tells that it is ready. */
+enum app_readiness {
+	APP_READY_CONTROL, /* listening unix socket on fd 3, READY line on fd 4 */
+	APP_READY_PORT,    /* binds 127.0.0.1:$PORT itself; ready when the port is listened on by it or a descendant */
+};
+
+enum { APP_STARTUP_FILES_MAX = 8, APP_ENV_NAMES_MAX = 6, APP_ARGV_MAX = 64 };
+
+struct app_argv {
+	char *words[APP_ARGV_MAX + 1]; /* NULL-terminated, from malloc */
+	size_t count;
+};
+void app_argv_add(struct app_argv *argv, struct str word); /* aborts when full: rows add few words */
+void app_argv_free(struct app_argv *argv);
+/* Splits as a shell does: blanks, '…', "…", backslash; no expansion. false: unbalanced or too many words. */
+bool app_argv_split(struct app_argv *argv, struct str command) must_check;
+
+struct app_type {
+	const char *name;  /* "ruby"; what `type =` takes */
+	const char *title; /* "Ruby (Rack)" */
+	enum app_protocol protocol;
+	enum app_readiness readiness;
+	int64_t concurrency; /* of a process when it does not say itself; 0: unlimited */
+	bool can_preload;
+	const char *startup_files[APP_STARTUP_FILES_MAX]; /* detection: first that exists in root; NULL-terminated */
+	bool takes_command; /* runs `command =`: then it is the type when `type` is not written; others refuse `command` */
+	int detect_score;             /* 0..100 when one of these exists; the highest wins */
+	const struct option *options; /* its own, by offset = index into type_values; type STRING … as usual */
+	size_t option_count;
+	const char *env_names[APP_ENV_NAMES_MAX]; /* variables that get app_env: RAILS_ENV, RACK_ENV */
+
+	/* The loader's bytes; NULL for programs that are run as they are.  The
+	 * spawner writes them to <instance>/loaders/<loader_name>. */
+	const unsigned char *loader;
+	const size_t *loader_size;
+	const char *loader_name; /* "ruby.rb" */
+
+	/* More than "is there a startup file": false and a sentence in error when the
+	 * application's options can not work (missing command, …).  May be NULL. */
+	bool (*check)(const struct app_config *app, char *error, size_t error_size);
+
+	/* What to execute, interpreter first; loader_path is NULL when there is none.  False and a sentence in error. */
+	bool (*argv)(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error,
+	             size_t error_size);
+};
+
+#endif

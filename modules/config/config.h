@@ -1,0 +1,169 @@
+/*
+ * config: one immutable generation of the configuration.  It is read whole and
+ * checked whole: either there is a complete `struct config`, or one error that
+ * names file, line, option and what was expected, and nothing else.
+ *
+ * The spawner loads it (files, detection of application types, users); the
+ * balancer gets the resolved generation as canonical ini text in a memfd and
+ * reads it with the same parser (config_write / config_parse).
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "config/option.h"
+
+struct app_type; /* config/app_type.h */
+
+enum {
+	CONFIG_NAME_BYTES_MAX = 64, /* application, listener and instance names: [A-Za-z0-9._-]+ */
+	CONFIG_APPS_MAX = 1024,
+	CONFIG_LISTENERS_MAX = 64,
+	CONFIG_LINE_BYTES_MAX = 16 * 1024,
+	CONFIG_POOL_SIZE_MAX = 4096,
+	CONFIG_ENV_MAX = 1024, /* env.NAME lines of one section */
+};
+
+struct config_pair { /* env.NAME = value */
+	char *name;
+	char *value;
+};
+
+/* Where a listener or a command-line address is: "unix:/path", "127.0.0.1:3000", "[::1]:3000", "0.0.0.0:80". */
+enum config_address_family { CONFIG_ADDRESS_UNIX, CONFIG_ADDRESS_INET, CONFIG_ADDRESS_INET6 };
+struct config_address {
+	enum config_address_family family;
+	char path[104]; /* UNIX */
+	uint8_t ip[16]; /* INET: first 4 bytes; network order */
+	uint16_t port;  /* 0: any free one */
+};
+bool config_address_parse(struct config_address *address, struct str text) must_check;
+void config_address_text(const struct config_address *address, char out[128]);
+
+struct listener_config {
+	char *name; /* "[listener NAME]", or "listen-1", … for `listen =` and --listen */
+	char *address_text;
+	struct config_address address;
+	bool trusted;       /* forwarded headers are believed; default: true for unix, false for TCP */
+	int trusted_choice; /* private: auto, on or off */
+	uint32_t mode;      /* unix socket's file mode; default 0660, 0666 lets every local user in */
+	char *owner;        /* unix: user name or number; NULL: ours */
+	char *group;
+	uint32_t uid, gid; /* resolved owner and group; UINT32_MAX: not given, leave ours */
+	char *app;         /* this listener's only application; NULL: by host and base_uri */
+};
+
+struct app_config {
+	uint32_t id; /* 0…CONFIG_APPS_MAX-1, stable for a name over generations; the scoreboard's group slot */
+	char *name;
+	char *root;                  /* absolute */
+	char *type_name;             /* as written, or as detected */
+	const struct app_type *type; /* never NULL in a checked generation */
+	char *startup_file; /* relative to root, or absolute; set by config_load when found; NULL: its type has none */
+	char *host;         /* blank-separated host names in lower case, "*.example.org" allowed; NULL: any host */
+	bool listener_only; /* some listener names it with `app =` and it has no host or base_uri: the others never reach it */
+	char *base_uri;       /* "/" or "/sub"; never a trailing slash but for "/" */
+	char *app_env;        /* production */
+	char *app_group_name; /* shown by status: "ROOT (ENV)" by default */
+	char *user;           /* to run as; NULL: by the rules (owner of the startup file when we are root) */
+	char *group;
+	uint32_t uid, gid;       /* resolved by config_load; kept by config_write */
+	char *command;           /* type = command: shell words */
+	struct config_pair *env; /* env.NAME = value */
+	size_t env_count;
+	char **type_values; /* parallel to type->options: text as written (validated), or the default, or NULL */
+
+	uint64_t start_timeout_ms;                         /* 90 s */
+	int64_t min_instances;                             /* 1 */
+	int64_t max_instances;                             /* 0: only max_pool_size */
+	uint64_t pool_idle_time_ms;                        /* 300 s; 0: never */
+	int64_t max_requests;                              /* 0: never */
+	int64_t max_request_queue_size;                    /* 100; 0: no limit */
+	int64_t request_queue_overflow_status_code;        /* 503 */
+	uint64_t max_request_queue_time_ms;                /* 0: none */
+	int64_t force_max_concurrent_requests_per_process; /* -1: what the application says; 0: unlimited */
+	int64_t concurrency;             /* type = command: requests at once in one process; 0: unlimited (default) */
+	int64_t thread_count;            /* 1 */
+	bool direct_bypass;              /* off */
+	uint64_t direct_wait_ms;         /* 10 000 */
+	bool buffer_upload;              /* on: the whole request body is read before a process is taken */
+	uint64_t request_buffer_memory;  /* bytes in memory before the unlinked file: 128k */
+	uint64_t request_body_max;       /* 0: no limit, else 413 */
+	uint64_t response_buffer_memory; /* 128k */
+	uint64_t response_buffer_high_watermark; /* 128m; above: back-pressure */
+	uint64_t response_timeout_ms;            /* silence of the application: 10 m; 0: never; then 504 */
+	uint64_t drain_timeout_ms;               /* 60 s between asking a process to stop and SIGTERM/SIGKILL */
+	bool friendly_error_pages;               /* choice auto|on|off resolved: auto = app_env development */
+	int friendly_error_pages_choice;         /* private */
+	bool enabled;                            /* on */
+};
+
+enum config_log_format { CONFIG_LOG_OFF, CONFIG_LOG_COMMON, CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
+
+struct config {
+	uint64_t generation;
+	char *path;                         /* of the ini, or NULL */
+	char *instance_dir;                 /* NULL: by the rules of handover/instance.h */
+	char *instance_name;                /* NULL: from the ini's or the application's path */
+	char *user;                         /* of the balancer; NULL: a free uid of its own */
+	char *default_user;                 /* for applications whose startup file belongs to root: nobody */
+	char *default_group;                /* NULL: default_user's own */
+	char *log_file;                     /* NULL: standard error */
+	int64_t log_level;                  /* 0 crit 1 error 2 warn 3 notice 4 info 5 debug; default 3 */
+	char *access_log;                   /* path; NULL: standard output when access_log_format is not off */
+	int access_log_format;              /* enum config_log_format; off */
+	char *slow_request_log;             /* path; NULL: the main log */
+	uint64_t slow_request_threshold_ms; /* 0: off */
+	char *data_buffer_dir;              /* spill files; default $TMPDIR or /tmp */
+	int64_t max_pool_size;              /* 6 */
+	uint64_t head_timeout_ms;           /* 30 s from the first byte of a request to the end of its head */
+	uint64_t body_timeout_ms;           /* 60 s without progress of a request body */
+	uint64_t write_timeout_ms;          /* 60 s without progress of an answer */
+	uint64_t idle_timeout_ms;           /* 75 s keep-alive */
+	uint64_t shutdown_timeout_ms;       /* 60 s: SIGTERM drains for so long */
+	int64_t socket_backlog;             /* 2048 */
+	bool show_version_in_header;        /* on */
+	int64_t max_clients;                /* connections at once; 0: as many as descriptors allow */
+
+	struct listener_config **listeners;
+	size_t listener_count;
+	struct app_config **apps;
+	size_t app_count;
+	void *memory; /* private: everything above */
+};
+
+struct config_error {
+	char text[1024]; /* "passenger.ini:12: max_pool_size = many: expected a whole number from 1 to 4096" */
+};
+
+struct config_source {
+	const char *path;          /* ini; NULL: none */
+	const char *app_dir;       /* APP_DIR of the command line; NULL: not given. Adds or is the only application */
+	const char *const *listen; /* --listen …: replace [passenger] listen; listener sections stay */
+	size_t listen_count;
+	const char *instance_dir;            /* overrides */
+	const struct app_type *const *types; /* NULL-terminated, most specific first */
+	const struct config *previous;       /* ids of applications are kept from it; NULL: first generation */
+	bool privileged;                     /* we run as root: users of applications are resolved and checked */
+};
+
+/* Reads, checks and resolves.  NULL and *error on any fault. */
+struct config *config_load(const struct config_source *source, struct config_error *error) must_check;
+
+/* The resolved generation as ini text that config_parse() takes; both ends of
+ * the pair have the same binary, so it need not be pretty, only exact. */
+void config_write(const struct config *config, struct buf *out);
+struct config *config_parse(struct str text, const struct app_type *const *types, struct config_error *error) must_check;
+void config_free(struct config *config);
+
+const struct app_config *config_app_by_id(const struct config *config, uint32_t id);
+
+/* Value of a type's own option (type->options[index]); "" when none. */
+const char *app_config_type_value(const struct app_config *app, size_t index);
+
+/* All rows, for `passenger options`, the docs and the tests. */
+const struct option *config_options(size_t *count);
+/* passenger.ini and docs/options.md, generated: every option commented with its default. */
+void config_print_ini(struct buf *out, const struct app_type *const *types);
+void config_print_markdown(struct buf *out, const struct app_type *const *types);
+
+#endif

@@ -1,0 +1,283 @@
+/*
+ * The two ways in, and what they share: memory of a generation, the one error,
+ * the file.
+ */
+#include "config/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SHOWN_FILE_BYTES = 400, SHOWN_NAME_BYTES = 80, SHOWN_VALUE_BYTES = 160 };
+
+/* --- memory -------------------------------------------------------------------- */
+
+struct memory {
+	struct memory *next;
+	max_align_t data[];
+};
+
+void *
+config_alloc(struct config *config, size_t count, size_t size)
+{
+	if (size != 0 && count > (SIZE_MAX / 2) / size)
+		abort();
+	struct memory *memory = calloc(1, sizeof *memory + count * size);
+	if (memory == NULL)
+		abort();
+	memory->next = config->memory;
+	config->memory = memory;
+	return memory->data;
+}
+
+char *
+config_strdup(struct config *config, struct str text)
+{
+	char *copy = config_alloc(config, text.len + 1, 1);
+	if (text.len > 0)
+		memcpy(copy, text.data, text.len);
+	return copy;
+}
+
+char *
+config_format(struct config *config, const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	int len = vsnprintf(NULL, 0, format, arguments);
+	va_end(arguments);
+	if (len < 0)
+		abort();
+	char *text = config_alloc(config, (size_t)len + 1, 1);
+	va_start(arguments, format);
+	vsnprintf(text, (size_t)len + 1, format, arguments);
+	va_end(arguments);
+	return text;
+}
+
+void
+config_free(struct config *config)
+{
+	if (config == NULL)
+		return;
+	for (struct memory *memory = config->memory, *next; memory != NULL; memory = next) {
+		next = memory->next;
+		free(memory);
+	}
+	free(config);
+}
+
+/* --- errors --------------------------------------------------------------------- */
+
+__attribute__((format(printf, 4, 0))) static void
+fail(struct config_reading *reading, uint32_t line, const char *subject, const char *format, va_list arguments)
+{
+	if (reading->failed)
+		return;
+	reading->failed = true;
+	char *out = reading->error->text;
+	size_t size = sizeof reading->error->text, used = 0;
+	if (line != 0)
+		used += (size_t)snprintf(out, size, "%.*s:%u: ", SHOWN_FILE_BYTES, reading->file, (unsigned)line);
+	if (subject != NULL)
+		used += (size_t)snprintf(out + used, size - used, "%.*s: ", SHOWN_FILE_BYTES, subject);
+	vsnprintf(out + used, size - used, format, arguments);
+}
+
+bool
+config_fail(struct config_reading *reading, uint32_t line, const char *subject, const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	fail(reading, line, subject, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+static int
+shown(struct str text, size_t most)
+{
+	return (int)(text.len < most ? text.len : most);
+}
+
+bool
+config_fail_value(struct config_reading *reading, uint32_t line, struct str name, struct str value, const char *format,
+                  ...)
+{
+	char subject[SHOWN_NAME_BYTES + SHOWN_VALUE_BYTES + 16];
+	snprintf(subject, sizeof subject, "%.*s =%s%.*s%s", shown(name, SHOWN_NAME_BYTES), name.data,
+	         value.len > 0 ? " " : "", shown(value, SHOWN_VALUE_BYTES), value.len > 0 ? value.data : "",
+	         value.len > SHOWN_VALUE_BYTES ? "..." : "");
+	va_list arguments;
+	va_start(arguments, format);
+	fail(reading, line, subject, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+/* --- the file --------------------------------------------------------------------- */
+
+static bool
+read_all(struct config_reading *reading, int fd, struct buf *text)
+{
+	char block[16 * 1024];
+	for (;;) {
+		ssize_t len = read(fd, block, sizeof block);
+		if (len == 0)
+			return true;
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0)
+			return config_fail(reading, 0, reading->file, "can not be read: %s", strerror(errno));
+		if (text->len + (size_t)len > CONFIG_FILE_BYTES_MAX)
+			return config_fail(reading, 0, reading->file, "is longer than %d MiB",
+			                   CONFIG_FILE_BYTES_MAX >> 20);
+		buf_append(text, block, (size_t)len);
+	}
+}
+
+static bool
+read_file(struct config_reading *reading, struct buf *text)
+{
+	/* O_NONBLOCK: a FIFO in its place must not hold us. */
+	int fd = open(reading->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return config_fail(reading, 0, reading->file, "can not be opened: %s", strerror(errno));
+	struct stat status;
+	bool sound = true;
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+		sound = config_fail(reading, 0, reading->file, "is not a file; expected an ini such as passenger.ini");
+	sound = sound && read_all(reading, fd, text);
+	close(fd);
+	return sound;
+}
+
+/* The folder of the ini, absolute; a relative path goes from the working directory. */
+static bool
+find_folder(struct config_reading *reading)
+{
+	struct str path = str_from(reading->file);
+	while (path.len > 0 && path.data[path.len - 1] != '/')
+		path.len--;
+	while (path.len > 0 && path.data[path.len - 1] == '/')
+		path.len--;
+	if (reading->file[0] == '/') {
+		reading->folder = config_strdup(reading->config, path);
+		return true;
+	}
+	char *here = getcwd(NULL, 0);
+	if (here == NULL)
+		return config_fail(reading, 0, NULL, "the working directory can not be found: %s", strerror(errno));
+	const char *base = strcmp(here, "/") == 0 ? "" : here;
+	while (str_starts(path, STR("./")))
+		path = str_make(path.data + 2, path.len - 2);
+	if (path.len == 0 || str_equal(path, STR(".")))
+		reading->folder = config_format(reading->config, "%s", base);
+	else
+		reading->folder = config_format(reading->config, "%s/%.*s", base, STR_ARG(path));
+	free(here);
+	return true;
+}
+
+static bool
+read_source(struct config_reading *reading)
+{
+	if (reading->source->path == NULL)
+		return true;
+	const char *name = strrchr(reading->file, '/');
+	struct buf text = {0};
+	bool sound = find_folder(reading) && read_file(reading, &text);
+	if (sound) {
+		reading->config->path = config_format(reading->config, "%s/%s", reading->folder,
+		                                      name != NULL ? name + 1 : reading->file);
+		sound = config_read_ini(reading, buf_str(&text));
+	}
+	buf_free(&text);
+	return sound;
+}
+
+/* --- the ways in ---------------------------------------------------------------------- */
+
+static struct config *
+begin(struct config_reading *reading)
+{
+	reading->config = calloc(1, sizeof *reading->config);
+	reading->listeners = calloc(CONFIG_LISTENERS_MAX, sizeof *reading->listeners);
+	if (reading->config == NULL || reading->listeners == NULL)
+		abort();
+	reading->passenger.title = config_format(reading->config, "[passenger]");
+	reading->folder = config_format(reading->config, "%s", "");
+	reading->error->text[0] = 0;
+	return reading->config;
+}
+
+static void
+free_section(struct config_section *section)
+{
+	free(section->env);
+	free(section->env_lines);
+}
+
+static struct config *
+end(struct config_reading *reading, bool sound)
+{
+	free_section(&reading->passenger);
+	for (size_t i = 0; i < reading->app_count; i++)
+		free_section(&reading->apps[i].section);
+	free(reading->apps);
+	free(reading->listeners);
+	if (sound)
+		return reading->config;
+	config_free(reading->config);
+	return NULL;
+}
+
+struct config *
+config_load(const struct config_source *source, struct config_error *error)
+{
+	struct config_reading reading = {
+		.source = source,
+		.types = source->types,
+		.error = error,
+		.file = source->path,
+	};
+	struct config *config = begin(&reading);
+	config->generation = source->previous != NULL ? source->previous->generation + 1 : 1;
+	bool sound = read_source(&reading) && config_resolve(&reading);
+	return end(&reading, sound);
+}
+
+struct config *
+config_parse(struct str text, const struct app_type *const *types, struct config_error *error)
+{
+	struct config_reading reading = {
+		.types = types,
+		.error = error,
+		.file = "handed over configuration",
+		.canonical = true,
+	};
+	begin(&reading);
+	bool sound = config_read_ini(&reading, text) && config_resolve_canonical(&reading);
+	return end(&reading, sound);
+}
+
+const struct app_config *
+config_app_by_id(const struct config *config, uint32_t id)
+{
+	for (size_t i = 0; i < config->app_count; i++)
+		if (config->apps[i]->id == id)
+			return config->apps[i];
+	return NULL;
+}
+
+const char *
+app_config_type_value(const struct app_config *app, size_t index)
+{
+	if (app->type == NULL || index >= app->type->option_count || app->type_values[index] == NULL)
+		return "";
+	return app->type_values[index];
+}

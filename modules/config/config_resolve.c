@@ -1,0 +1,383 @@
+/*
+ * After the last line: defaults, listeners, applications, ids.
+ */
+#include "config/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Where an option of a section is given, else the section itself; 0: not in the ini. */
+static uint32_t
+line_of(const struct config_section *section, const char *name, unsigned kind)
+{
+	uint32_t line = section->lines[config_row(name, kind)];
+	return line != 0 ? line : section->line;
+}
+
+/* --- defaults -------------------------------------------------------------------- */
+
+static void
+store_default(struct config *config, const struct option *row, void *base)
+{
+	union option_value value;
+	char expected[OPTION_EXPECTED_BYTES];
+	struct str text = str_from(row->default_text);
+	if (!option_parse(row, text, &value, expected))
+		abort(); /* the table is wrong; a unit test holds every default */
+	bool is_text = row->type == OPTION_STRING || row->type == OPTION_PATH;
+	option_store(row, base, &value, is_text ? config_strdup(config, text) : NULL);
+}
+
+/* What the section leaves out, from [passenger]'s defaults for all, else from the row. */
+static void
+fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base)
+{
+	size_t count;
+	const struct option *rows = config_options(&count);
+	for (size_t i = 0; i < count; i++) {
+		const struct option *row = &rows[i];
+		bool is_ours = kind == OPTION_IN_PASSENGER ? row->sections == OPTION_IN_PASSENGER
+		                                           : (row->sections & kind) != 0;
+		if (!is_ours || row->offset == OPTION_NO_FIELD || section->lines[i] != 0)
+			continue;
+		if (kind == OPTION_IN_APP && reading->passenger.lines[i] != 0 &&
+		    (row->sections & OPTION_IN_PASSENGER) != 0)
+			option_copy(row, base, &reading->defaults);
+		else if (row->default_text != NULL)
+			store_default(reading->config, row, base);
+	}
+}
+
+/* --- listeners ------------------------------------------------------------------- */
+
+static bool
+add_listeners_of_command_line(struct config_reading *reading)
+{
+	const struct config_source *source = reading->source;
+	char expected[OPTION_EXPECTED_BYTES];
+	for (size_t i = 0; i < source->listen_count; i++) {
+		struct str address = str_from(source->listen[i]);
+		if (!config_check_address(address, expected, sizeof expected))
+			return config_fail(reading, 0, NULL, "--listen %.*s: expected %s",
+			                   (int)(address.len < 200 ? address.len : 200), address.data, expected);
+		if (!config_add_listen(reading, address, 0, "--listen"))
+			return false;
+	}
+	if (reading->listener_count > 0)
+		return true;
+	size_t count;
+	const struct option *listen = &config_options(&count)[config_row("listen", OPTION_IN_PASSENGER)];
+	return config_add_listen(reading, str_from(listen->default_text), 0, "listen");
+}
+
+/* Options that mean a file are wrong for a port. */
+static bool
+check_unix_options(struct config_reading *reading, const struct config_reading_listener *listener)
+{
+	static const char *const names[] = {"mode", "owner", "group"};
+	if (reading->canonical || listener->listener->address.family == CONFIG_ADDRESS_UNIX)
+		return true;
+	for (size_t i = 0; i < array_count(names); i++) {
+		uint32_t line = listener->section.lines[config_row(names[i], OPTION_IN_LISTENER)];
+		if (line != 0)
+			return config_fail(reading, line, names[i],
+			                   "is only for a unix socket, and the address of %s is %s",
+			                   listener->section.title, listener->listener->address_text);
+	}
+	return true;
+}
+
+static bool
+resolve_listener(struct config_reading *reading, struct config_reading_listener *listener)
+{
+	struct listener_config *of = listener->listener;
+	if (!reading->canonical)
+		of->uid = of->gid = UINT32_MAX;
+	fill_in(reading, &listener->section, OPTION_IN_LISTENER, of);
+	if (of->address_text == NULL)
+		return config_fail(reading, listener->section.line, listener->section.title,
+		                   "address is missing; expected a line such as address = 127.0.0.1:3000");
+	if (!config_address_parse(&of->address, str_from(of->address_text)))
+		return config_fail(reading, listener->section.line, listener->section.title, "address can not be read");
+	static const int on = 1, automatic = 0; /* places in the row's choices */
+	of->trusted = of->trusted_choice == on ||
+	              (of->trusted_choice == automatic && of->address.family == CONFIG_ADDRESS_UNIX);
+	return check_unix_options(reading, listener);
+}
+
+static bool
+check_same_address(struct config_reading *reading, size_t index)
+{
+	const struct config_reading_listener *listener = &reading->listeners[index];
+	uint32_t line = line_of(&listener->section, "address", OPTION_IN_LISTENER);
+	char address[128], other[128];
+	config_address_text(&listener->listener->address, address);
+	if (listener->listener->address.family != CONFIG_ADDRESS_UNIX && listener->listener->address.port == 0)
+		return true;
+	for (size_t i = 0; i < index; i++) {
+		const struct config_section *before = &reading->listeners[i].section;
+		uint32_t line_before = line_of(before, "address", OPTION_IN_LISTENER);
+		config_address_text(&reading->listeners[i].listener->address, other);
+		if (strcmp(address, other) != 0)
+			continue;
+		if (line_before == 0)
+			return config_fail(reading, line, listener->section.title, "%s is a listener already, by %s",
+			                   address, before->title);
+		return config_fail(reading, line, listener->section.title, "%s is a listener already, in line %u",
+		                   address, (unsigned)line_before);
+	}
+	return true;
+}
+
+static bool
+resolve_listeners(struct config_reading *reading)
+{
+	for (size_t i = 0; i < reading->listener_count; i++)
+		if (!resolve_listener(reading, &reading->listeners[i]) || !check_same_address(reading, i))
+			return false;
+	return true;
+}
+
+/* --- applications ------------------------------------------------------------------ */
+
+/* The last part of a path, made fit for a name. */
+static void
+name_of_folder(const char *path, char name[CONFIG_NAME_BYTES_MAX + 1])
+{
+	const char *slash = strrchr(path, '/');
+	struct str base = str_from(slash != NULL ? slash + 1 : path);
+	char expected[OPTION_EXPECTED_BYTES];
+	size_t len = 0;
+	for (size_t i = 0; i < base.len && len < CONFIG_NAME_BYTES_MAX; i++) {
+		bool fits = config_check_word(str_make(base.data + i, 1), expected, sizeof expected);
+		fits = fits && (len > 0 || base.data[i] != '.');
+		name[len++] = fits ? base.data[i] : '_';
+	}
+	name[len] = 0;
+	if (len == 0)
+		str_cut_z(name, CONFIG_NAME_BYTES_MAX + 1, STR("app"));
+}
+
+/* APP_DIR of the command line: absolute, without "." and slashes at its end. */
+static char *
+absolute_folder(struct config_reading *reading, const char *folder)
+{
+	struct str text = str_from(folder);
+	while (str_starts(text, STR("./")))
+		text = str_make(text.data + 2, text.len - 2);
+	while (text.len > 1 && (text.data[text.len - 1] == '/' || str_ends(text, STR("/."))))
+		text.len--;
+	if (str_equal(text, STR(".")))
+		text.len = 0;
+	if (text.len > 0 && text.data[0] == '/')
+		return config_strdup(reading->config, text);
+	char *here = getcwd(NULL, 0);
+	if (here == NULL) {
+		config_fail(reading, 0, folder, "the working directory can not be found: %s", strerror(errno));
+		return NULL;
+	}
+	char *path = text.len == 0 ? config_format(reading->config, "%s", here)
+	                           : config_format(reading->config, "%s/%.*s", strcmp(here, "/") == 0 ? "" : here,
+	                                           STR_ARG(text));
+	free(here);
+	return path;
+}
+
+static bool
+add_app_of_command_line(struct config_reading *reading)
+{
+	if (reading->source->app_dir == NULL)
+		return true;
+	char name[CONFIG_NAME_BYTES_MAX + 1];
+	char *root = absolute_folder(reading, reading->source->app_dir);
+	if (root == NULL)
+		return false;
+	/* A folder that the ini has an application for is that application. */
+	for (size_t i = 0; i < reading->app_count; i++)
+		if (reading->apps[i].app->root != NULL && strcmp(reading->apps[i].app->root, root) == 0)
+			return true;
+	name_of_folder(root, name);
+	for (size_t i = 0; i < reading->app_count; i++)
+		if (strcmp(reading->apps[i].app->name, name) == 0)
+			return config_fail(reading, 0, root, "%s has another application of the name %s, in line %u",
+			                   reading->file, name, (unsigned)reading->apps[i].section.line);
+	if (reading->app_count == CONFIG_APPS_MAX)
+		return config_fail(reading, 0, root, "expected at most %d applications", CONFIG_APPS_MAX);
+	struct config_reading_app *app = config_add_app(reading, str_from(name), 0);
+	app->app->root = root;
+	app->section.title = root;
+	return true;
+}
+
+/* [passenger]'s variables first, each unless the application has its own. */
+static void
+merge_env(struct config_reading *reading, struct config_reading_app *app)
+{
+	const struct config_section *common = &reading->passenger, *own = &app->section;
+	app->app->env = config_alloc(reading->config, common->env_count + own->env_count, sizeof *app->app->env);
+	for (size_t i = 0; i < common->env_count; i++) {
+		bool overridden = false;
+		for (size_t j = 0; j < own->env_count && !overridden; j++)
+			overridden = strcmp(common->env[i].name, own->env[j].name) == 0;
+		if (!overridden)
+			app->app->env[app->app->env_count++] = common->env[i];
+	}
+	for (size_t j = 0; j < own->env_count; j++)
+		app->app->env[app->app->env_count++] = own->env[j];
+}
+
+static bool
+check_counts(struct config_reading *reading, const struct config_reading_app *app)
+{
+	const struct app_config *of = app->app;
+	uint32_t line = line_of(&app->section, "min_instances", OPTION_IN_APP);
+	if (of->max_instances > 0 && of->min_instances > of->max_instances)
+		return config_fail(reading, line, app->section.title,
+		                   "min_instances = %lld is more than max_instances = %lld",
+		                   (long long)of->min_instances, (long long)of->max_instances);
+	if (of->min_instances > reading->config->max_pool_size)
+		return config_fail(reading, line, app->section.title,
+		                   "min_instances = %lld is more than max_pool_size = %lld",
+		                   (long long)of->min_instances, (long long)reading->config->max_pool_size);
+	return true;
+}
+
+static void
+derive(struct config_reading *reading, struct app_config *app)
+{
+	static const int on = 1, automatic = 0; /* places in the row's choices */
+	app->friendly_error_pages =
+		app->friendly_error_pages_choice == on ||
+		(app->friendly_error_pages_choice == automatic && strcmp(app->app_env, "development") == 0);
+	if (reading->canonical)
+		return;
+	if (app->host != NULL)
+		config_normalise_hosts(app->host);
+	config_normalise_base_uri(app->base_uri);
+	if (app->app_group_name == NULL)
+		app->app_group_name = config_format(reading->config, "%s (%s)", app->root, app->app_env);
+}
+
+static bool
+resolve_app(struct config_reading *reading, struct config_reading_app *app)
+{
+	struct app_config *of = app->app;
+	fill_in(reading, &app->section, OPTION_IN_APP, of);
+	merge_env(reading, app);
+	if (of->root == NULL)
+		return config_fail(reading, app->section.line, app->section.title,
+		                   "root is missing; expected a line such as root = /srv/%s", of->name);
+	derive(reading, of);
+	return check_counts(reading, app) && config_resolve_type(reading, app);
+}
+
+static bool
+resolve_apps(struct config_reading *reading)
+{
+	for (size_t i = 0; i < reading->app_count; i++)
+		if (!resolve_app(reading, &reading->apps[i]))
+			return false;
+	if (reading->app_count > 0)
+		return true;
+	if (reading->source->path == NULL)
+		return config_fail(reading, 0, NULL, "no application: expected an ini or the folder of an application");
+	return config_fail(
+		reading, 0, reading->file,
+		"no application: expected an [app NAME] section with root = /path, or APP_DIR on the command line");
+}
+
+/* --- ids --------------------------------------------------------------------------- */
+
+/* Ids of names that were there before stay; new names get the lowest that neither generation has. */
+static void
+give_ids(struct config_reading *reading)
+{
+	static const unsigned char free_id = 0, old_id = 1, taken_id = 2;
+	unsigned char ids[CONFIG_APPS_MAX] = {0};
+	bool known[CONFIG_APPS_MAX] = {false};
+	const struct config *previous = reading->source->previous;
+	for (size_t i = 0; previous != NULL && i < previous->app_count; i++) {
+		const struct app_config *before = previous->apps[i];
+		ids[before->id] = old_id;
+		for (size_t j = 0; j < reading->app_count; j++) {
+			if (strcmp(reading->apps[j].app->name, before->name) != 0)
+				continue;
+			reading->apps[j].app->id = before->id;
+			known[j] = true;
+			ids[before->id] = taken_id;
+		}
+	}
+	for (size_t j = 0; j < reading->app_count; j++) {
+		if (known[j])
+			continue;
+		uint32_t id = 0;
+		while (id < CONFIG_APPS_MAX && ids[id] != free_id)
+			id++;
+		/* All in use: one whose application has gone with this generation. */
+		for (uint32_t i = 0; id == CONFIG_APPS_MAX && i < CONFIG_APPS_MAX; i++)
+			if (ids[i] == old_id)
+				id = i;
+		ids[id] = taken_id;
+		reading->apps[j].app->id = id;
+	}
+}
+
+static void
+build_lists(struct config_reading *reading)
+{
+	struct config *config = reading->config;
+	config->apps = config_alloc(config, reading->app_count + 1, sizeof(struct app_config *));
+	for (size_t i = 0; i < reading->app_count; i++)
+		config->apps[config->app_count++] = reading->apps[i].app;
+	config->listeners = config_alloc(config, reading->listener_count + 1, sizeof(struct listener_config *));
+	for (size_t i = 0; i < reading->listener_count; i++)
+		config->listeners[config->listener_count++] = reading->listeners[i].listener;
+}
+
+bool
+config_resolve(struct config_reading *reading)
+{
+	struct config *config = reading->config;
+	fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, config);
+	if (reading->source->instance_dir != NULL)
+		config->instance_dir = config_strdup(config, str_from(reading->source->instance_dir));
+	if (!add_listeners_of_command_line(reading) || !add_app_of_command_line(reading) || !resolve_listeners(reading) ||
+	    !resolve_apps(reading) || !config_resolve_routes(reading) || !config_resolve_users(reading))
+		return false;
+	give_ids(reading);
+	build_lists(reading);
+	return true;
+}
+
+/* --- canonical text ------------------------------------------------------------------ */
+
+static bool
+resolve_canonical_app(struct config_reading *reading, struct config_reading_app *app)
+{
+	struct app_config *of = app->app;
+	fill_in(reading, &app->section, OPTION_IN_APP, of);
+	merge_env(reading, app);
+	if (of->root == NULL || of->app_group_name == NULL || of->base_uri[0] != '/')
+		return config_fail(reading, app->section.line, app->section.title,
+		                   "root, app_group_name or base_uri is missing");
+	derive(reading, of);
+	for (const struct config_reading_app *other = reading->apps; other < app; other++)
+		if (other->app->id == of->id)
+			return config_fail(reading, app->section.line, app->section.title, "id stands twice");
+	return config_resolve_type(reading, app);
+}
+
+bool
+config_resolve_canonical(struct config_reading *reading)
+{
+	fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, reading->config);
+	if (!resolve_listeners(reading))
+		return false;
+	for (size_t i = 0; i < reading->app_count; i++)
+		if (!resolve_canonical_app(reading, &reading->apps[i]))
+			return false;
+	build_lists(reading);
+	return true;
+}

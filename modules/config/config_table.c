@@ -1,0 +1,337 @@
+#include "config/internal.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#define IN_BOTH (OPTION_IN_PASSENGER | OPTION_IN_APP)
+#define OPEN_SOURCE "open source"
+#define ENTERPRISE "enterprise"
+
+#define OF_CONFIG(field) .sections = OPTION_IN_PASSENGER, .offset = offsetof(struct config, field)
+#define OF_LISTENER(field) .sections = OPTION_IN_LISTENER, .offset = offsetof(struct listener_config, field)
+#define OF_APP(field) .sections = OPTION_IN_APP, .offset = offsetof(struct app_config, field)
+#define OF_APPS(field) .sections = IN_BOTH, .offset = offsetof(struct app_config, field)
+
+/* A year: whatever is longer is a slip, and sums of times stay far from overflow. */
+#define TIME_MAX (INT64_C(365) * 24 * 3600 * 1000)
+#define KIB (INT64_C(1) << 10)
+#define GIB (INT64_C(1) << 30)
+#define TIB (INT64_C(1) << 40)
+
+enum { REQUESTS_MAX = 1000 * 1000, THREADS_MAX = 1000 };
+
+static const char *const log_formats[] = {
+	[CONFIG_LOG_OFF] = "off",
+	[CONFIG_LOG_COMMON] = "common",
+	[CONFIG_LOG_COMBINED] = "combined",
+	[CONFIG_LOG_JSON] = "json",
+	NULL,
+};
+
+static const char *const auto_on_off[] = {"auto", "on", "off", NULL};
+
+/* A row is read best in few lines. */
+/* clang-format off */
+static const struct option rows[] = {
+	/* --- the instance ------------------------------------------------------- */
+	{.name = "instance_dir", OF_CONFIG(instance_dir), .type = OPTION_PATH, .group = OPTION_GROUP_INSTANCE,
+	 .original = "PassengerInstanceRegistryDir", .edition = OPEN_SOURCE, .no_reload = true,
+	 .example = "/run/passenger/shop",
+	 .help = "The folder of this instance: the control socket, the private sockets of the processes, the "
+		 "loaders. Without it, one below /run/passenger when root starts passenger, below "
+		 "$XDG_RUNTIME_DIR/passenger or /tmp/passenger-UID otherwise; the commands look there, or where "
+		 "--instance-dir or the environment variable PASSENGER_INSTANCE_REGISTRY_DIR says. `passenger "
+		 "serve --instance-dir DIR` goes before this line."},
+	{.name = "instance_name", OF_CONFIG(instance_name), .type = OPTION_STRING, .group = OPTION_GROUP_INSTANCE,
+	 .check = config_check_name, .no_reload = true, .example = "shop",
+	 .help = "The name of this instance, for `passenger status --instance NAME`. Without it a name is made "
+		 "from the path of this file or of the application."},
+	{.name = "user", OF_CONFIG(user), .type = OPTION_STRING, .group = OPTION_GROUP_INSTANCE,
+	 .check = config_check_account, .no_reload = true, .example = "passenger",
+	 .help = "The user of the balancer, the part that reads requests: a name or a number. Only root can choose "
+		 "it, and it is never root. Without it the balancer gets a free user id of its own that no "
+		 "application has. The user of an application stands in its [app NAME] section."},
+	{.name = "default_user", OF_CONFIG(default_user), .type = OPTION_STRING, .group = OPTION_GROUP_INSTANCE,
+	 .original = "PassengerDefaultUser", .edition = OPEN_SOURCE, .check = config_check_account,
+	 .default_text = "nobody",
+	 .help = "The user for an application that names none and whose startup file belongs to root."},
+	{.name = "default_group", OF_CONFIG(default_group), .type = OPTION_STRING, .group = OPTION_GROUP_INSTANCE,
+	 .original = "PassengerDefaultGroup", .edition = OPEN_SOURCE, .check = config_check_account,
+	 .example = "nogroup",
+	 .help = "The group that goes with default_user. Without it, that user's primary group."},
+
+	/* --- listeners ------------------------------------------------------------ */
+	{.name = "listen", .sections = OPTION_IN_PASSENGER, .offset = OPTION_NO_FIELD, .type = OPTION_STRING,
+	 .group = OPTION_GROUP_LISTENERS, .original = "port socket_file", .edition = OPEN_SOURCE " (Standalone)",
+	 .check = config_check_addresses, .repeats = true, .default_text = "127.0.0.1:3000",
+	 .help = "Where requests come in: unix:/path, 127.0.0.1:3000 or [::1]:3000; port 0 takes any free port. "
+		 "May be given several times and hold several addresses with blanks between. The default holds "
+		 "only when there is no listener at all. A listener that needs more than an address gets a "
+		 "[listener NAME] section."},
+	{.name = "socket_backlog", OF_CONFIG(socket_backlog), .type = OPTION_INT, .group = OPTION_GROUP_LISTENERS,
+	 .original = "PassengerSocketBacklog", .edition = OPEN_SOURCE, .default_text = "2048", .min = 1, .max = 65535,
+	 .no_reload = true,
+	 .help = "How many connections may wait to be accepted on each listener. The kernel cuts it to "
+		 "net.core.somaxconn."},
+	{.name = "max_clients", OF_CONFIG(max_clients), .type = OPTION_INT, .group = OPTION_GROUP_LISTENERS,
+	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
+	 .help = "How many connections are served at once, all listeners together; further ones wait to be "
+		 "accepted. 0: as many as the limit of open files allows."},
+	{.name = "show_version_in_header", OF_CONFIG(show_version_in_header), .type = OPTION_BOOL,
+	 .group = OPTION_GROUP_LISTENERS, .original = "PassengerShowVersionInHeader", .edition = OPEN_SOURCE,
+	 .default_text = "on",
+	 .help = "Whether the version stands in the headers of answers."},
+
+	{.name = "address", OF_LISTENER(address_text), .type = OPTION_STRING, .group = OPTION_GROUP_LISTENERS,
+	 .check = config_check_address, .example = "unix:/run/passenger/apache.sock",
+	 .help = "Where requests come in: unix:/path, 127.0.0.1:3000 or [::1]:3000. Must be given."},
+	{.name = "trusted", OF_LISTENER(trusted_choice), .type = OPTION_CHOICE, .group = OPTION_GROUP_LISTENERS,
+	 .choices = auto_on_off, .default_text = "auto",
+	 .help = "Whether X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and X-Remote-User are believed. Who "
+		 "can connect to a trusted listener can claim to be any user, so that only a web server which sets "
+		 "these headers itself may reach it. auto: on for a unix socket, off for TCP."},
+	{.name = "mode", OF_LISTENER(mode), .type = OPTION_MODE, .group = OPTION_GROUP_LISTENERS,
+	 .default_text = "0660", .min = 0, .max = 0777, .no_reload = true,
+	 .help = "The file mode of a unix socket. With 0660 only its owner and its group can connect: set group to "
+		 "the group of the web server (www-data on Debian). 0666 lets every local user in, which is right "
+		 "only together with trusted = off."},
+	{.name = "owner", OF_LISTENER(owner), .type = OPTION_STRING, .group = OPTION_GROUP_LISTENERS,
+	 .check = config_check_account, .no_reload = true, .example = "www-data",
+	 .help = "The owner of a unix socket: a user name or a number. Only root can give it to another user."},
+	{.name = "group", OF_LISTENER(group), .type = OPTION_STRING, .group = OPTION_GROUP_LISTENERS,
+	 .check = config_check_account, .no_reload = true, .example = "www-data",
+	 .help = "The group of a unix socket: a group name or a number. Who is not root can choose among the "
+		 "groups that he is in."},
+	{.name = "app", OF_LISTENER(app), .type = OPTION_STRING, .group = OPTION_GROUP_LISTENERS,
+	 .check = config_check_name, .example = "blog",
+	 .help = "The application that gets every request of this listener, whatever the host. Without it the "
+		 "application is chosen by host and base_uri. An application that a listener names, and that has "
+		 "neither host nor base_uri, is served by such listeners only."},
+
+	/* --- applications ------------------------------------------------------------ */
+	{.name = "root", OF_APP(root), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerAppRoot", .edition = OPEN_SOURCE, .example = "/srv/blog",
+	 .help = "The folder of the application. Must be given. A link in it is followed anew for each process "
+		 "that starts."},
+	{.name = "type", OF_APP(type_name), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerAppType", .edition = OPEN_SOURCE, .check = config_check_word, .example = "ruby",
+	 .help = "The type of the application. Without it, it is found by the files that stand in root, or it is "
+		 "command when the option command is given."},
+	{.name = "enabled", OF_APP(enabled), .type = OPTION_BOOL, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerEnabled", .edition = OPEN_SOURCE, .default_text = "on",
+	 .help = "off: the application is checked, but not served and not started."},
+	{.name = "startup_file", OF_APP(startup_file), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerStartupFile", .edition = OPEN_SOURCE, .example = "config.ru",
+	 .help = "The file that the application starts with, absolute or relative to root. Without it, the file "
+		 "that is usual for the type."},
+	{.name = "command", OF_APP(command), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerAppStartCommand", .edition = OPEN_SOURCE, .check = config_check_command,
+	 .example = "node server.js",
+	 .help = "For type = command: the program and its arguments, split as a shell does with blanks, quotes and "
+		 "backslashes, but run without a shell. It has to speak HTTP on 127.0.0.1, on the port in $PORT."},
+	{.name = "host", OF_APP(host), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .check = config_check_hosts, .example = "blog.example.org www.example.org *.example.net",
+	 .help = "The host names of the application, with blanks between. Without it, every host that no other "
+		 "application has."},
+	{.name = "base_uri", OF_APP(base_uri), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerBaseURI", .edition = OPEN_SOURCE, .check = config_check_base_uri, .default_text = "/",
+	 .help = "The path below which the application lives. It becomes SCRIPT_NAME."},
+	{.name = "app_env", OF_APPS(app_env), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerAppEnv", .edition = OPEN_SOURCE, .check = config_check_word,
+	 .default_text = "production",
+	 .help = "The name of the environment: production, development, staging. The application gets it as "
+		 "RAILS_ENV, RACK_ENV or what its type calls it, and as PASSENGER_APP_ENV."},
+	{.name = "app_group_name", OF_APP(app_group_name), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerAppGroupName", .edition = OPEN_SOURCE, .example = "/srv/blog (production)",
+	 .help = "The name that status shows. Without it, root and app_env in parentheses."},
+	{.name = "env.NAME", .sections = IN_BOTH, .offset = OPTION_NO_FIELD, .type = OPTION_STRING,
+	 .group = OPTION_GROUP_APPLICATION, .original = "SetEnv passenger_env_var envvars", .edition = OPEN_SOURCE,
+	 .repeats = true, .example = "value",
+	 .help = "An environment variable NAME for the application. One in [app NAME] goes before the same one in "
+		 "[passenger]. The value is everything after the = and may be empty."},
+	{.name = "user", OF_APP(user), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerUser", .edition = OPEN_SOURCE, .check = config_check_account, .example = "blog",
+	 .help = "The user of the application's processes: a name or a number. Only root can choose it. Without "
+		 "it, the owner of the startup file (for a command, of root); default_user, if that is root. An "
+		 "application runs as root only if this line says user = root."},
+	{.name = "group", OF_APP(group), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .original = "PassengerGroup", .edition = OPEN_SOURCE, .check = config_check_account, .example = "blog",
+	 .help = "The group of the application's processes: a name or a number. Without it, the user's primary "
+		 "group."},
+
+	/* --- the pool ------------------------------------------------------------------ */
+	{.name = "max_pool_size", OF_CONFIG(max_pool_size), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerMaxPoolSize", .edition = OPEN_SOURCE, .default_text = "6", .min = 1,
+	 .max = CONFIG_POOL_SIZE_MAX,
+	 .help = "How many processes there are at most, all applications together."},
+	{.name = "min_instances", OF_APPS(min_instances), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerMinInstances", .edition = OPEN_SOURCE, .default_text = "1", .min = 0,
+	 .max = CONFIG_POOL_SIZE_MAX,
+	 .help = "How many processes an application keeps at least."},
+	{.name = "max_instances", OF_APPS(max_instances), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerMaxInstances PassengerMaxInstancesPerApp", .edition = ENTERPRISE, .default_text = "0",
+	 .min = 0, .max = CONFIG_POOL_SIZE_MAX,
+	 .help = "How many processes an application has at most. 0: only max_pool_size limits it."},
+	{.name = "pool_idle_time", OF_APPS(pool_idle_time_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerPoolIdleTime", .edition = OPEN_SOURCE, .default_text = "5m", .max = TIME_MAX,
+	 .help = "A process that nobody has used for so long is stopped, unless min_instances needs it. 0: never."},
+	{.name = "max_requests", OF_APPS(max_requests), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerMaxRequests", .edition = OPEN_SOURCE, .default_text = "0", .min = 0,
+	 .help = "A process is replaced after so many requests. 0: never."},
+	{.name = "thread_count", OF_APPS(thread_count), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerThreadCount", .edition = ENTERPRISE, .default_text = "1", .min = 1, .max = THREADS_MAX,
+	 .help = "How many threads a process serves requests with, where its type has threads."},
+	{.name = "concurrency", OF_APPS(concurrency), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
+	 .help = "For type = command: how many requests one process takes at once. 0: no limit."},
+	{.name = "force_max_concurrent_requests_per_process", OF_APPS(force_max_concurrent_requests_per_process),
+	 .type = OPTION_INT, .group = OPTION_GROUP_POOL, .original = "PassengerForceMaxConcurrentRequestsPerProcess",
+	 .edition = OPEN_SOURCE, .default_text = "-1", .min = -1, .max = REQUESTS_MAX,
+	 .help = "Overrides how many requests a process takes at once. -1: what the application says; 0: no limit."},
+	{.name = "direct_bypass", OF_APPS(direct_bypass), .type = OPTION_BOOL, .group = OPTION_GROUP_POOL,
+	 .default_text = "off",
+	 .help = "on: a request through the door of a process that carries X-Passenger-Connect-Bypass: 1 runs at "
+		 "once on a spare thread, even if the process is busy. The application is then told that it is "
+		 "multithreaded."},
+
+	/* --- limits ------------------------------------------------------------------- */
+	{.name = "max_request_queue_size", OF_APPS(max_request_queue_size), .type = OPTION_INT,
+	 .group = OPTION_GROUP_LIMITS, .original = "PassengerMaxRequestQueueSize", .edition = OPEN_SOURCE,
+	 .default_text = "100", .min = 0, .max = REQUESTS_MAX,
+	 .help = "How many requests of an application may wait for a process; further ones are refused with "
+		 "request_queue_overflow_status_code. 0: no limit."},
+	{.name = "request_queue_overflow_status_code", OF_APPS(request_queue_overflow_status_code),
+	 .type = OPTION_INT, .group = OPTION_GROUP_LIMITS, .original = "passenger_request_queue_overflow_status_code",
+	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "503", .min = 400, .max = 599,
+	 .help = "The status of the answer when the queue is full."},
+	{.name = "max_request_queue_time", OF_APPS(max_request_queue_time_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_LIMITS, .original = "PassengerMaxRequestQueueTime", .edition = ENTERPRISE,
+	 .default_text = "0", .max = TIME_MAX,
+	 .help = "A request that has waited so long for a process is answered 504. 0: it waits as long as its "
+		 "client."},
+	{.name = "request_body_max", OF_APPS(request_body_max), .type = OPTION_BYTES, .group = OPTION_GROUP_LIMITS,
+	 .default_text = "0",
+	 .help = "A request with a longer body is answered 413. 0: no limit."},
+
+	/* --- buffers ------------------------------------------------------------------ */
+	{.name = "data_buffer_dir", OF_CONFIG(data_buffer_dir), .type = OPTION_PATH, .group = OPTION_GROUP_BUFFERS,
+	 .original = "PassengerDataBufferDir", .edition = OPEN_SOURCE, .example = "/var/tmp",
+	 .help = "The folder for the unlinked files that hold what is too long for memory. Without it $TMPDIR, "
+		 "else /tmp."},
+	{.name = "buffer_upload", OF_APPS(buffer_upload), .type = OPTION_BOOL, .group = OPTION_GROUP_BUFFERS,
+	 .original = "PassengerBufferUpload", .edition = OPEN_SOURCE, .default_text = "on",
+	 .help = "on: the whole body of a request is read before a process is taken, so that a slow client holds "
+		 "none. off: the body goes to the process as it comes."},
+	{.name = "request_buffer_memory", OF_APPS(request_buffer_memory), .type = OPTION_BYTES,
+	 .group = OPTION_GROUP_BUFFERS, .default_text = "128k", .min = 4 * KIB, .max = GIB,
+	 .help = "So much of a request's body is kept in memory; what is longer goes to a file in data_buffer_dir."},
+	{.name = "response_buffer_memory", OF_APPS(response_buffer_memory), .type = OPTION_BYTES,
+	 .group = OPTION_GROUP_BUFFERS, .default_text = "128k", .min = 4 * KIB, .max = GIB,
+	 .help = "So much of an answer is kept in memory for a slow client; what is longer goes to a file in "
+		 "data_buffer_dir."},
+	{.name = "response_buffer_high_watermark", OF_APPS(response_buffer_high_watermark), .type = OPTION_BYTES,
+	 .group = OPTION_GROUP_BUFFERS, .original = "PassengerResponseBufferHighWatermark", .edition = OPEN_SOURCE,
+	 .default_text = "128m", .min = 4 * KIB, .max = TIB,
+	 .help = "When so much of an answer waits for a slow client, nothing more is read from the application "
+		 "until the client has caught up."},
+
+	/* --- timeouts --------------------------------------------------------------- */
+	{.name = "start_timeout", OF_APPS(start_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .original = "PassengerStartTimeout", .edition = OPEN_SOURCE, .default_text = "90s", .min = 1,
+	 .max = TIME_MAX,
+	 .help = "A process that is not ready after so long is killed; its start has failed."},
+	{.name = "response_timeout", OF_APPS(response_timeout_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "10m", .max = TIME_MAX,
+	 .help = "When the application has sent nothing for so long, its answer is given up: 504, if none had "
+		 "begun. 0: never."},
+	{.name = "drain_timeout", OF_APPS(drain_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .default_text = "60s", .max = TIME_MAX,
+	 .help = "A process that has been asked to stop has so long to finish its requests; then it is terminated."},
+	{.name = "direct_wait_ms", OF_APPS(direct_wait_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .default_text = "10000", .max = TIME_MAX,
+	 .help = "A request through the door of a busy process waits so long for its turn; then it is answered 503 "
+		 "with the request that occupies the process. A bare number counts milliseconds."},
+	{.name = "head_timeout", OF_CONFIG(head_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .default_text = "30s", .min = 1, .max = TIME_MAX,
+	 .help = "From the first byte of a request to the end of its head; then it is answered 408."},
+	{.name = "body_timeout", OF_CONFIG(body_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .default_text = "60s", .min = 1, .max = TIME_MAX,
+	 .help = "How long a client may send nothing in the middle of a request's body; then it is answered 408."},
+	{.name = "write_timeout", OF_CONFIG(write_timeout_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "60s", .min = 1, .max = TIME_MAX,
+	 .help = "How long a client may take nothing of its answer; then the connection is closed."},
+	{.name = "idle_timeout", OF_CONFIG(idle_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .default_text = "75s", .min = 1, .max = TIME_MAX,
+	 .help = "A connection without a request is closed after so long. The web server in front must close its "
+		 "idle connections earlier (ttl in Apache), or now and then a request meets a connection that is "
+		 "being closed."},
+	{.name = "shutdown_timeout", OF_CONFIG(shutdown_timeout_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "60s", .max = TIME_MAX,
+	 .help = "After SIGTERM the requests that have begun have so long to end."},
+
+	/* --- logs and errors -------------------------------------------------------------- */
+	{.name = "log_file", OF_CONFIG(log_file), .type = OPTION_PATH, .group = OPTION_GROUP_LOGS,
+	 .original = "PassengerLogFile", .edition = OPEN_SOURCE, .no_reload = true,
+	 .example = "/var/log/passenger/passenger.log",
+	 .help = "The log of passenger and of the output of the applications. Without it, standard error."},
+	{.name = "log_level", OF_CONFIG(log_level), .type = OPTION_INT, .group = OPTION_GROUP_LOGS,
+	 .original = "PassengerLogLevel", .edition = OPEN_SOURCE, .default_text = "3", .min = 0, .max = 5,
+	 .help = "0 critical, 1 errors, 2 warnings, 3 notices, 4 information, 5 debugging."},
+	{.name = "access_log_format", OF_CONFIG(access_log_format), .type = OPTION_CHOICE, .group = OPTION_GROUP_LOGS,
+	 .choices = log_formats, .default_text = "off",
+	 .help = "One line a request, with process, queue time, application time and request id. common and "
+		 "combined begin as Apache's formats of these names do."},
+	{.name = "access_log", OF_CONFIG(access_log), .type = OPTION_PATH, .group = OPTION_GROUP_LOGS,
+	 .no_reload = true, .example = "/var/log/passenger/access.log",
+	 .help = "The file of the access log. Without it, standard output."},
+	{.name = "slow_request_threshold", OF_CONFIG(slow_request_threshold_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_LOGS, .default_text = "0", .max = TIME_MAX,
+	 .help = "Requests that took at least so long are logged with the process that served them. 0: none."},
+	{.name = "slow_request_log", OF_CONFIG(slow_request_log), .type = OPTION_PATH, .group = OPTION_GROUP_LOGS,
+	 .no_reload = true, .example = "/var/log/passenger/slow.log",
+	 .help = "The file of the slow requests. Without it, the main log."},
+	{.name = "friendly_error_pages", OF_APPS(friendly_error_pages_choice), .type = OPTION_CHOICE,
+	 .group = OPTION_GROUP_LOGS, .original = "PassengerFriendlyErrorPages", .edition = OPEN_SOURCE,
+	 .choices = auto_on_off, .default_text = "auto",
+	 .help = "Whether the page for an application that does not start shows why. auto: only when app_env is "
+		 "development."},
+};
+/* clang-format on */
+
+/* What config_load() has found out; both ends have the same binary, so octal numbers will do. */
+static const struct option private_rows[] = {
+	{.name = "generation", OF_CONFIG(generation), .type = OPTION_BYTES},
+	{.name = "path", OF_CONFIG(path), .type = OPTION_STRING},
+	{.name = "uid", OF_LISTENER(uid), .type = OPTION_MODE},
+	{.name = "gid", OF_LISTENER(gid), .type = OPTION_MODE},
+	{.name = "id", OF_APP(id), .type = OPTION_MODE, .max = CONFIG_APPS_MAX - 1},
+	{.name = "uid", OF_APP(uid), .type = OPTION_MODE},
+	{.name = "gid", OF_APP(gid), .type = OPTION_MODE},
+	{.name = "listener_only", OF_APP(listener_only), .type = OPTION_BOOL},
+};
+
+static_assert(array_count(rows) + array_count(private_rows) <= CONFIG_ROWS_MAX, "a section has a line for each row");
+
+const struct option *
+config_options(size_t *count)
+{
+	*count = array_count(rows);
+	return rows;
+}
+
+const struct option *
+config_private_options(size_t *count)
+{
+	*count = array_count(private_rows);
+	return private_rows;
+}
+
+size_t
+config_row(const char *name, unsigned section)
+{
+	for (size_t i = 0; i < array_count(rows); i++)
+		if ((rows[i].sections & section) != 0 && strcmp(rows[i].name, name) == 0)
+			return i;
+	assert(!"a row by this name");
+	return 0;
+}

@@ -1,0 +1,111 @@
+/*
+ * message: what spawner and balancer say to each other, over one
+ * SOCK_SEQPACKET socket pair.  Every message is one fixed struct and at most
+ * MESSAGE_FDS_MAX descriptors.  Neither side ever blocks: what the kernel does
+ * not take at once waits in the channel's bounded queue.
+ *
+ * The spawner does not trust what comes up: every index is checked, and a
+ * message that is not well-formed costs the balancer its life.
+ */
+#ifndef HANDOVER_MESSAGE_H
+#define HANDOVER_MESSAGE_H
+
+#include "base/list.h"
+#include "base/str.h"
+#include "config/app_type.h"
+#include "system/loop.h"
+
+enum {
+	MESSAGE_VERSION = 1,
+	MESSAGE_FDS_MAX = 2,
+	MESSAGE_TEXT_BYTES = 2048,
+	PASSWORD_CHARS = 16,
+	CHANNEL_QUEUE_MAX = 8192,
+};
+
+enum message_type {
+	MESSAGE_NONE,
+
+	/* Spawner to balancer.  At start, in this order: HELLO, CONFIG, ACCESS_LOG,
+	 * SLOW_LOG, LISTENER …, PROCESS …, SPAWNING …, BEGIN. */
+	MESSAGE_HELLO,        /* fd: scoreboard memfd */
+	MESSAGE_CONFIG,       /* fd: sealed memfd with config_write()'s text; number = bytes */
+	MESSAGE_ACCESS_LOG,   /* fd, opened O_APPEND; no fd: off.  Again after reopen-logs */
+	MESSAGE_SLOW_LOG,     /* same */
+	MESSAGE_LISTENER,     /* fd: listening socket; number = index into config->listeners */
+	MESSAGE_PROCESS,      /* .process; fd: the door's listening socket */
+	MESSAGE_SPAWNING,     /* app_id: a process of it is being started */
+	MESSAGE_BEGIN,        /* everything is told: accept */
+	MESSAGE_PROCESS_GONE, /* slot, serial; text: how it ended ("killed by signal 9") */
+	MESSAGE_SPAWN_FAILED, /* app_id; text: "ID\nsummary\ndetails and last output" ; number = next try in ms */
+	MESSAGE_RETIRED,      /* slot, serial: the process was asked to stop by the spawner (operator's detach …) */
+	MESSAGE_DRAIN,        /* number = ms: accept nothing more, finish, then exit 0 */
+	MESSAGE_STOP,         /* exit at once */
+	MESSAGE_DETACH,       /* slot, serial: operator: take it out of rotation, drain, RETIRE */
+	MESSAGE_RESTART,      /* app_id: operator: replace all its processes (old ones drain, new ones are spawned) */
+	MESSAGE_LOG_FILE,     /* fd: the new standard error */
+
+	/* Balancer to spawner. */
+	MESSAGE_READY,        /* after BEGIN: it accepts */
+	MESSAGE_SPAWN,        /* app_id: start one more process */
+	MESSAGE_RETIRE,       /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
+	MESSAGE_KILL,         /* slot, serial; text: why: SIGKILL its group now */
+	MESSAGE_DRAINED,      /* everything is finished; it exits now */
+
+	MESSAGE_TYPE_N
+};
+
+/* One living process. */
+struct message_process {
+	uint32_t app_id;
+	uint32_t slot;        /* index into the scoreboard's processes */
+	uint64_t serial;      /* unique for ever: a slot is used again, a serial never */
+	int32_t pid;
+	int32_t concurrency;  /* requests at once; 0: unlimited */
+	uint8_t protocol;     /* enum app_protocol */
+	uint8_t bypass;       /* the loader can run a bypass request on a spare thread */
+	uint16_t port;        /* HTTP on 127.0.0.1:port, or 0: */
+	uint16_t door_port;
+	char socket_path[104];
+	char password[PASSWORD_CHARS + 1];
+	char gupid[40];
+	uint64_t started_ms;  /* CLOCK_MONOTONIC, when it was ready */
+	uint8_t retiring;     /* it was told to stop; serve its door and what runs, give it nothing new */
+};
+
+struct message {
+	uint32_t type;    /* enum message_type */
+	uint32_t version; /* MESSAGE_VERSION */
+	uint32_t app_id;
+	uint32_t slot;
+	uint64_t serial;
+	uint64_t number;
+	struct message_process process;
+	uint32_t text_len;
+	char text[MESSAGE_TEXT_BYTES]; /* only the first text_len bytes are sent */
+};
+
+void message_init(struct message *message, enum message_type type);
+void message_set_text(struct message *message, struct str text); /* cuts what does not fit */
+const char *message_name(enum message_type type);
+
+/* One end of the pair. */
+struct channel {
+	struct watch watch;
+	struct loop *loop;
+	struct list queue; /* of waiting messages */
+	void (*received)(struct channel *channel, struct message *message, int *fds, size_t fd_count);
+	                   /* owns the fds: takes them by setting fds[i] = -1; the channel closes the rest */
+	void (*closed)(struct channel *channel, const char *why); /* the other side is gone or talks nonsense */
+	void *owner;
+};
+
+void channel_open(struct channel *channel, struct loop *loop, int fd);
+/* Sends or queues; the descriptors are duplicated when it has to queue, so the
+ * caller keeps its own.  False when the queue is full: the peer is hopeless. */
+bool channel_send(struct channel *channel, const struct message *message, const int *fds, size_t fd_count) must_check;
+/* Up to what the kernel takes; true when the queue is empty. */
+bool channel_flush(struct channel *channel);
+void channel_close(struct channel *channel);
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * verbs: the commands that ask the instance to do one thing: restart-app,
+ * detach-process, reopen-logs.  Deploy tools call them by the original's names
+ * and with its options, which are therefore these.
+ */
+#include "operator/arguments.h"
+#include "operator/client.h"
+#include "operator/command.h"
+#include "operator/output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Whether an instance that does not run is a failure. */
+enum absence { ABSENCE_FAILS, ABSENCE_IGNORED };
+
+/* Finds the instance and asks; answered: *answer is there, else the exit code is returned. */
+static bool
+ask(const struct client_target *target, const struct control_request *request, enum absence absence,
+    struct instance *instance, struct control_answer *answer, int *exit_code)
+{
+	int fd = -1;
+	enum client_found found = client_find(target, instance);
+	*exit_code = found == CLIENT_NOT_RUNNING && absence == ABSENCE_IGNORED ? COMMAND_OK : COMMAND_FAILED;
+	if (found != CLIENT_FOUND || !client_ask(instance, request, answer, &fd))
+		return false;
+	if (fd >= 0)
+		close(fd);
+	return true;
+}
+
+/* Says what the instance said, or text when it said nothing. */
+static int
+report(const struct instance *instance, const struct control_answer *answer, const char *text)
+{
+	if (answer->code != CONTROL_OK)
+		return client_exit_code(instance, answer);
+	struct buf out = {0};
+	output_append(&out, str_from(answer->text[0] != 0 ? answer->text : text), OUTPUT_UTF8);
+	buf_append_char(&out, '\n');
+	bool written = output_write(STDOUT_FILENO, &out);
+	buf_free(&out);
+	return written ? COMMAND_OK : COMMAND_FAILED;
+}
+
+/* --- restart-app -------------------------------------------------------- */
+
+enum {
+	RESTART_NAME,
+	RESTART_IGNORE_APP,
+	RESTART_IGNORE_PASSENGER,
+	RESTART_ROLLING,
+	RESTART_INSTANCE,
+	RESTART_INSTANCE_DIR,
+	RESTART_N
+};
+
+static const struct argument restart_options[RESTART_N + 1] = {
+	[RESTART_NAME] = {.name = "name",
+                          .value = "NAME",
+                          .help = "the application's name, as status or the ini shows it"},
+	[RESTART_IGNORE_APP] = {.name = "ignore-app-not-running",
+                                .help = "exit code 0 when there is no such application"},
+	[RESTART_IGNORE_PASSENGER] = {.name = "ignore-passenger-not-running",
+                                      .help = "exit code 0 when no instance runs"},
+	[RESTART_ROLLING] = {.name = "rolling-restart", .help = "accepted: a restart is always without a gap"},
+	[RESTART_INSTANCE] = ARGUMENT_INSTANCE,
+	[RESTART_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
+};
+
+static const struct arguments_table restart_table = {
+	.usage = "passenger restart-app (PATH | . | --name NAME) [OPTIONS]",
+	.help = "Replaces the processes of an application: old ones finish what they have.\n"
+		"PATH: every application whose root begins so; a dot means the current folder.\n"
+		"Exit code: 0 begun; 1 no such application, no instance, or failure; 2 not\n"
+		"allowed or wrong usage.\n",
+	.options = restart_options,
+	.words_max = 1,
+};
+
+/* An absolute path for the instance, which has another current folder; false: it was said. */
+static bool
+restart_path(const char *word, char *out, size_t out_size)
+{
+	char *here = NULL;
+	bool fits = true;
+	if (word[0] == '/') {
+		fits = str_copy_z(out, out_size, str_from(word));
+	} else {
+		/* The root need not exist any more, so realpath is only tried. */
+		char *real = realpath(word, NULL);
+		here = real == NULL ? getcwd(NULL, 0) : NULL;
+		if (real != NULL)
+			fits = str_copy_z(out, out_size, str_from(real));
+		else
+			fits = here != NULL &&
+			       str_format(out, out_size, "%s%s%s", here, strcmp(here, "/") == 0 ? "" : "/", word);
+		free(real);
+	}
+	free(here);
+	if (!fits)
+		output_complain("the application's path is longer than %zu characters, or the current folder is gone",
+		                out_size - 1);
+	return fits;
+}
+
+static bool
+restart_name(const struct arguments *arguments, char *out, size_t out_size)
+{
+	const char *name = arguments->values[RESTART_NAME];
+	if ((name != NULL) == (arguments->word_count > 0)) {
+		output_complain("say which application: either a PATH (or a dot) or --name NAME.\nUsage: %s",
+		                restart_table.usage);
+		return false;
+	}
+	if (name == NULL)
+		return restart_path(arguments->words[0], out, out_size);
+	if (name[0] != 0 && str_copy_z(out, out_size, str_from(name)))
+		return true;
+	output_complain("an application's name has 1 to %zu characters", out_size - 1);
+	return false;
+}
+
+static int
+run_restart(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct control_request request = {.verb = CONTROL_RESTART};
+	struct control_answer answer;
+	struct instance instance;
+	int exit_code;
+	enum arguments_result result = arguments_read(&restart_table, argc, argv, &arguments);
+	if (result != ARGUMENTS_READ)
+		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
+	if (!restart_name(&arguments, request.name, sizeof(request.name)))
+		return COMMAND_REFUSED;
+	/* A group's name may begin with '/' too ("/srv/shop (production)"): say that it is a name. */
+	request.number = arguments.values[RESTART_NAME] != NULL;
+	struct client_target target = {
+		.instance_dir = arguments.values[RESTART_INSTANCE_DIR],
+		.name = arguments.values[RESTART_INSTANCE],
+	};
+	enum absence absence = arguments.values[RESTART_IGNORE_PASSENGER] != NULL ? ABSENCE_IGNORED : ABSENCE_FAILS;
+	if (!ask(&target, &request, absence, &instance, &answer, &exit_code))
+		return exit_code;
+	exit_code = report(&instance, &answer, "Restarting.");
+	bool ignored = answer.code == CONTROL_NOT_FOUND && arguments.values[RESTART_IGNORE_APP] != NULL;
+	return ignored ? COMMAND_OK : exit_code;
+}
+
+/* --- detach-process ----------------------------------------------------- */
+
+enum { DETACH_IGNORE_PID, DETACH_INSTANCE, DETACH_INSTANCE_DIR, DETACH_N };
+
+static const struct argument detach_options[DETACH_N + 1] = {
+	[DETACH_IGNORE_PID] = {.name = "ignore-nonexistant-pid", .help = "exit code 0 when there is no such process"},
+	[DETACH_INSTANCE] = ARGUMENT_INSTANCE,
+	[DETACH_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
+};
+
+static const struct arguments_table detach_table = {
+	.usage = "passenger detach-process PID [OPTIONS]",
+	.help = "Takes one application process out of rotation; it finishes what it has and is\n"
+		"stopped. `kill PID` would cut its requests.\n"
+		"Exit code: 0 begun; 1 no such process, no instance, or failure; 2 not allowed\n"
+		"or wrong usage.\n",
+	.options = detach_options,
+	.words_max = 1,
+};
+
+static int
+run_detach(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct control_request request = {.verb = CONTROL_DETACH};
+	struct control_answer answer;
+	struct instance instance;
+	char text[64];
+	int exit_code;
+	enum arguments_result result = arguments_read(&detach_table, argc, argv, &arguments);
+	if (result != ARGUMENTS_READ)
+		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
+	if (arguments.word_count != 1 || !str_to_u64(str_from(arguments.words[0]), &request.number) ||
+	    request.number == 0 || request.number > INT32_MAX) {
+		output_complain("say which process: its PID, a number.\nUsage: %s", detach_table.usage);
+		return COMMAND_REFUSED;
+	}
+	struct client_target target = {
+		.instance_dir = arguments.values[DETACH_INSTANCE_DIR],
+		.name = arguments.values[DETACH_INSTANCE],
+	};
+	if (!ask(&target, &request, ABSENCE_FAILS, &instance, &answer, &exit_code))
+		return exit_code;
+	str_format(text, sizeof(text), "Process %" PRIu64 " detached.", request.number);
+	exit_code = report(&instance, &answer, text);
+	bool ignored = answer.code == CONTROL_NOT_FOUND && arguments.values[DETACH_IGNORE_PID] != NULL;
+	return ignored ? COMMAND_OK : exit_code;
+}
+
+/* --- reopen-logs -------------------------------------------------------- */
+
+enum { REOPEN_IGNORE, REOPEN_INSTANCE, REOPEN_INSTANCE_DIR, REOPEN_N };
+
+static const struct argument reopen_options[REOPEN_N + 1] = {
+	/* An instance without a log file has nothing to reopen, which is no failure here. */
+	[REOPEN_IGNORE] = {.name = "ignore-logs-not-available"},
+	[REOPEN_INSTANCE] = ARGUMENT_INSTANCE,
+	[REOPEN_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
+};
+
+static const struct arguments_table reopen_table = {
+	.usage = "passenger reopen-logs [OPTIONS]",
+	.help = "Opens the log files again, after they were moved away.\n"
+		"Exit code: 0 done; 1 no instance, or failure; 2 not allowed or wrong usage.\n",
+	.options = reopen_options,
+};
+
+static int
+run_reopen_logs(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct control_request request = {.verb = CONTROL_REOPEN_LOGS};
+	struct control_answer answer;
+	struct instance instance;
+	int exit_code;
+	enum arguments_result result = arguments_read(&reopen_table, argc, argv, &arguments);
+	if (result != ARGUMENTS_READ)
+		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
+	struct client_target target = {
+		.instance_dir = arguments.values[REOPEN_INSTANCE_DIR],
+		.name = arguments.values[REOPEN_INSTANCE],
+	};
+	if (!ask(&target, &request, ABSENCE_FAILS, &instance, &answer, &exit_code))
+		return exit_code;
+	return report(&instance, &answer, "All done");
+}
+
+const struct command command_restart = {
+	.name = "restart-app",
+	.summary = "replace the processes of an application",
+	.run = run_restart,
+};
+
+const struct command command_detach = {
+	.name = "detach-process",
+	.summary = "take one process out of rotation and stop it",
+	.run = run_detach,
+};
+
+const struct command command_reopen_logs = {
+	.name = "reopen-logs",
+	.summary = "open the log files again",
+	.run = run_reopen_logs,
+};

@@ -1,0 +1,433 @@
+#include "pool/pool.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static void pool_reap(struct timer *timer);
+
+void
+pool_init(struct pool *pool, struct loop *loop, struct scoreboard *scoreboard, const struct pool_hooks *hooks)
+{
+	*pool = (struct pool){.loop = loop, .scoreboard = scoreboard, .hooks = *hooks};
+	list_init(&pool->groups);
+	list_init(&pool->starved);
+	pool->reaper.due = pool_reap;
+}
+
+struct group *
+pool_group(struct pool *pool, uint32_t app_id)
+{
+	return app_id < SCOREBOARD_GROUPS ? pool->by_app[app_id] : NULL;
+}
+
+/* ---- groups ---- */
+
+static void
+group_pumped(struct soon *soon)
+{
+	struct group *group = container_of(soon, struct group, pump);
+	pool_consider(group->pool, group);
+}
+
+static void
+group_backoff_over(struct timer *timer)
+{
+	struct group *group = container_of(timer, struct group, backoff);
+	pool_consider(group->pool, group);
+}
+
+static void
+group_new(struct pool *pool, const struct app_config *app)
+{
+	struct group *group = calloc(1, sizeof(*group));
+	if (group == NULL)
+		abort();
+	assert(app->id < SCOREBOARD_GROUPS);
+	group->pool = pool;
+	group->app = app;
+	group->board = &pool->scoreboard->groups[app->id];
+	group->pump.run = group_pumped;
+	group->backoff.due = group_backoff_over;
+	list_init(&group->queue);
+	for (int state = 0; state < PROCESS_STATE_N; state++)
+		list_init(&group->processes[state]);
+	/* An earlier balancer's waiters and spawns are not ours; its counters go on. */
+	atomic_store_explicit(&group->board->queued, 0, memory_order_relaxed);
+	atomic_store_explicit(&group->board->spawning, 0, memory_order_relaxed);
+	atomic_store_explicit(&group->board->oldest_queued_ms, 0, memory_order_relaxed);
+	list_append(&pool->groups, &group->node);
+	pool->by_app[app->id] = group;
+}
+
+void
+pool_configure(struct pool *pool, const struct config *config)
+{
+	pool->config = config;
+	for (size_t i = 0; i < config->app_count; i++) {
+		struct group *group = pool_group(pool, config->apps[i]->id);
+		if (group == NULL)
+			group_new(pool, config->apps[i]);
+		else
+			group->app = config->apps[i];
+	}
+}
+
+void
+pool_begin(struct pool *pool)
+{
+	list_each(&pool->groups, node)
+	{
+		group_touch(container_of(node, struct group, node));
+	}
+	pool_reap_later(pool);
+}
+
+static void
+process_free(struct process *process)
+{
+	struct pool *pool = process->group->pool;
+	pool->by_slot[process->record.slot] = NULL;
+	group_heap_remove(process);
+	list_remove(&process->node);
+	loop_soon_cancel(&process->pump);
+	pool->process_count--;
+}
+
+void
+pool_free(struct pool *pool)
+{
+	struct list_node *node;
+	while ((node = list_take_first(&pool->groups)) != NULL) {
+		struct group *group = container_of(node, struct group, node);
+		for (int state = 0; state < PROCESS_STATE_N; state++) {
+			struct list_node *member;
+			while ((member = list_first(&group->processes[state])) != NULL) {
+				struct process *process = container_of(member, struct process, node);
+				process_free(process);
+				free(process);
+			}
+		}
+		timer_cancel(pool->loop, &group->backoff);
+		loop_soon_cancel(&group->pump);
+		list_remove(&group->starved);
+		free(group->heap);
+		free(group);
+	}
+	timer_cancel(pool->loop, &pool->reaper);
+}
+
+/* ---- processes come and go ---- */
+
+struct process *
+pool_find(struct pool *pool, uint32_t slot, uint64_t serial)
+{
+	if (slot >= SCOREBOARD_PROCESSES || pool->by_slot[slot] == NULL || pool->by_slot[slot]->record.serial != serial)
+		return NULL;
+	return pool->by_slot[slot];
+}
+
+static void
+pool_spawn_answered(struct pool *pool, struct group *group)
+{
+	if (group->spawning == 0)
+		return;
+	group->spawning--;
+	pool->spawning--;
+	atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);
+}
+
+struct process *
+pool_attach(struct pool *pool, const struct message_process *record)
+{
+	struct group *group = pool_group(pool, record->app_id);
+	if (group == NULL || record->slot >= SCOREBOARD_PROCESSES || pool->by_slot[record->slot] != NULL)
+		return NULL;
+	struct process *process = malloc(sizeof(*process));
+	if (process == NULL)
+		abort();
+	int64_t forced = group->app->force_max_concurrent_requests_per_process;
+	process_init(process, group, record, &pool->scoreboard->processes[record->slot]);
+	if (forced >= 0)
+		process->record.concurrency = (int32_t)forced;
+	pool->by_slot[record->slot] = process;
+	pool->process_count++;
+	pool_spawn_answered(pool, group);
+	group->failure[0] = 0;
+	group->backoff_until_ms = 0;
+	process->state = record->retiring ? PROCESS_RETIRING : PROCESS_ENABLED;
+	list_append(&group->processes[process->state], &process->node);
+	pool->hooks.attached(pool->hooks.owner, process);
+	for (uint32_t i = process->doubt; i > 0; i--)
+		pool->hooks.doubted(pool->hooks.owner, process);
+	if (process->state == PROCESS_ENABLED)
+		group_heap_insert(process);
+	loop_soon(pool->loop, &process->pump);
+	if (pool->starved.count > 0)
+		pool_room(pool);
+	pool_reap_later(pool);
+	return process;
+}
+
+static void
+process_bury(struct grave *grave)
+{
+	free(container_of(grave, struct process, grave));
+}
+
+void
+pool_gone(struct pool *pool, uint32_t slot, uint64_t serial)
+{
+	struct process *process = pool_find(pool, slot, serial);
+	if (process == NULL)
+		return;
+	struct group *group = process->group;
+	/* Out of rotation first: what its sessions do now must not come back to it. */
+	process_free(process);
+	process->state = PROCESS_RETIRING;
+	process_end_sessions(process);
+	pool->hooks.gone(pool->hooks.owner, process);
+	loop_soon_cancel(&process->pump);
+	process->grave.bury = process_bury;
+	loop_bury(pool->loop, &process->grave);
+	group_touch(group);
+	pool_room(pool);
+}
+
+void
+pool_spawning(struct pool *pool, uint32_t app_id)
+{
+	struct group *group = pool_group(pool, app_id);
+	if (group == NULL)
+		return;
+	group->spawning++;
+	pool->spawning++;
+	atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);
+}
+
+/* Nobody is left who could serve them. */
+static void
+group_fail_queue(struct group *group, enum session_event event)
+{
+	uint32_t left = group->queue.count;
+	struct list_node *node;
+	while (left-- > 0 && (node = list_first(&group->queue)) != NULL) {
+		struct session *session = container_of(node, struct session, node);
+		session_end(session);
+		session->event(session, event);
+	}
+}
+
+void
+pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms)
+{
+	struct group *group = pool_group(pool, app_id);
+	if (group == NULL)
+		return;
+	pool_spawn_answered(pool, group);
+	str_cut_z(group->failure, sizeof(group->failure), text);
+	group->backoff_until_ms = pool->loop->now_ms + next_try_ms;
+	atomic_store_explicit(&group->board->backoff_until_ms, group->backoff_until_ms, memory_order_relaxed);
+	atomic_fetch_add_explicit(&group->board->spawn_failures, 1, memory_order_relaxed);
+	if (group->heap_count == 0 && group->spawning == 0)
+		group_fail_queue(group, SESSION_SPAWN_FAILED);
+	group_touch(group);
+	pool_room(pool);
+}
+
+/* ---- the rules ---- */
+
+static bool
+group_wants_minimum(const struct group *group)
+{
+	return group_size(group) < (uint64_t)group->app->min_instances;
+}
+
+/* Somebody waits whom the processes that are on their way will not serve. */
+static bool
+group_wants_more(const struct group *group)
+{
+	if (group->queue.count == 0)
+		return false;
+	int64_t each = group->app->force_max_concurrent_requests_per_process;
+	if (each < 0)
+		each = group->heap_count > 0 ? group->heap[0]->record.concurrency : group->app->thread_count;
+	if (group->heap_count == 0 && group->spawning == 0)
+		return true;
+	return each > 0 && group->queue.count > (uint64_t)each * group->spawning;
+}
+
+static bool
+group_may_grow(const struct group *group)
+{
+	int64_t limit = group->app->max_instances;
+	return limit == 0 || group_size(group) < (uint64_t)limit;
+}
+
+static bool
+process_is_idle(const struct process *process)
+{
+	return process->state == PROCESS_ENABLED && process->active.count == 0 && process->doubt == 0 &&
+	       process->waiting.count == 0;
+}
+
+/* The process of another group that has been idle for longest. */
+static struct process *
+pool_idlest(struct pool *pool, const struct group *except)
+{
+	struct process *idlest = NULL;
+	list_each(&pool->groups, node)
+	{
+		struct group *group = container_of(node, struct group, node);
+		if (group == except || group->queue.count > 0)
+			continue;
+		list_each(&group->processes[PROCESS_ENABLED], member)
+		{
+			struct process *process = container_of(member, struct process, node);
+			if (process_is_idle(process) && (idlest == NULL || process->last_used_ms < idlest->last_used_ms))
+				idlest = process;
+		}
+	}
+	return idlest;
+}
+
+/* Detached and retiring processes leave soon: no second one is evicted for the same wish. */
+static uint32_t
+pool_leaving(const struct pool *pool)
+{
+	uint32_t leaving = 0;
+	list_each(&pool->groups, node)
+	{
+		struct group *group = container_of(node, struct group, node);
+		leaving += group->processes[PROCESS_DETACHED].count + group->processes[PROCESS_RETIRING].count;
+	}
+	return leaving;
+}
+
+static void
+group_starve(struct pool *pool, struct group *group)
+{
+	if (!list_contains(&group->starved))
+		list_append(&pool->starved, &group->starved);
+	/* Only for somebody who waits: a minimum size never costs another application its process. */
+	if (group->queue.count > 0 && pool_leaving(pool) < pool->starved.count) {
+		struct process *idlest = pool_idlest(pool, group);
+		if (idlest != NULL)
+			group_detach(idlest);
+	}
+}
+
+void
+pool_consider(struct pool *pool, struct group *group)
+{
+	uint64_t now = pool->loop->now_ms;
+	list_remove(&group->starved);
+	while (pool->state == POOL_SERVING && group->app->enabled && group_may_grow(group) &&
+	       (group_wants_minimum(group) || group_wants_more(group))) {
+		if (group->backoff_until_ms > now) {
+			timer_set(pool->loop, &group->backoff, group->backoff_until_ms - now);
+			return;
+		}
+		if (group->spawning >= POOL_GROUP_SPAWNS_MAX)
+			return;
+		if (pool->spawning >= POOL_SPAWNS_MAX) {
+			list_append(&pool->starved, &group->starved);
+			return;
+		}
+		if (pool->process_count + pool->spawning >= (uint64_t)pool->config->max_pool_size) {
+			group_starve(pool, group);
+			return;
+		}
+		group->spawning++;
+		pool->spawning++;
+		atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);
+		pool->hooks.spawn(pool->hooks.owner, group);
+	}
+}
+
+void
+pool_room(struct pool *pool)
+{
+	for (uint32_t left = pool->starved.count; left > 0; left--) {
+		struct list_node *node = list_take_first(&pool->starved);
+		if (node == NULL)
+			return;
+		group_touch(container_of(node, struct group, starved));
+	}
+}
+
+void
+pool_retire_if_empty(struct process *process)
+{
+	struct pool *pool = process->group->pool;
+	if (process->state != PROCESS_DETACHED || process->active.count > 0 || process->doubt > 0 ||
+	    process->waiting.count > 0)
+		return;
+	list_remove(&process->node);
+	process->state = PROCESS_RETIRING;
+	list_append(&process->group->processes[PROCESS_RETIRING], &process->node);
+	pool->hooks.retire(pool->hooks.owner, process);
+}
+
+/* ---- idle processes ---- */
+
+static void
+pool_reap_at(struct pool *pool, uint64_t after_ms)
+{
+	if (!timer_is_set(&pool->reaper) || pool->reaper.at_ms > pool->loop->now_ms + after_ms)
+		timer_set(pool->loop, &pool->reaper, after_ms);
+}
+
+void
+pool_reap_later(struct pool *pool)
+{
+	if (!timer_is_set(&pool->reaper))
+		pool_reap_at(pool, 1000);
+}
+
+static void
+group_reap(struct pool *pool, struct group *group)
+{
+	uint64_t limit = group->app->pool_idle_time_ms;
+	uint64_t now = pool->loop->now_ms;
+	if (limit == 0)
+		return;
+	list_each(&group->processes[PROCESS_ENABLED], node)
+	{
+		struct process *process = container_of(node, struct process, node);
+		if (group->processes[PROCESS_ENABLED].count <= (uint64_t)group->app->min_instances)
+			return;
+		if (!process_is_idle(process))
+			continue;
+		uint64_t idle = now - process->last_used_ms;
+		if (idle >= limit)
+			group_detach(process);
+		else
+			pool_reap_at(pool, limit - idle);
+	}
+}
+
+static void
+pool_reap(struct timer *timer)
+{
+	struct pool *pool = container_of(timer, struct pool, reaper);
+	if (pool->state == POOL_DRAINING)
+		return;
+	list_each(&pool->groups, node)
+	{
+		group_reap(pool, container_of(node, struct group, node));
+	}
+}
+
+void
+pool_drain(struct pool *pool)
+{
+	pool->state = POOL_DRAINING;
+	list_each(&pool->groups, node)
+	{
+		struct group *group = container_of(node, struct group, node);
+		if (group->heap_count == 0)
+			group_fail_queue(group, SESSION_STOPPED);
+	}
+}

@@ -1,0 +1,197 @@
+/*
+ * pool: all application processes as the balancer sees them, and the rules by
+ * which requests get one and processes come and go.
+ *     pool > group (one application) > process (one OS process) > session (one exchange's place)
+ * It asks the spawner through its hooks and is told by pool_attach(),
+ * pool_gone() and pool_spawn_failed().  It knows nothing of HTTP.
+ *
+ * process.c, group.c and pool.c are this one room; its parts are named below.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include "config/app_type.h"
+#include "handover/message.h"
+#include "handover/scoreboard.h"
+#include "pool/session.h"
+
+struct pool;
+struct group;
+
+/* ---- process.c ---- */
+
+/*
+ * process: one application process as the balancer sees it.  The spawner made
+ * it and tells when it is gone; here is decided which sessions it gets.
+ *
+ * States are lists of its group:
+ *   ENABLED   in rotation; ordered in the group's heap by how busy it is
+ *   DETACHED  out of rotation: finishes what it has, its door still works
+ *   RETIRING  empty, the spawner was told to stop it
+ */
+enum process_state { PROCESS_ENABLED, PROCESS_DETACHED, PROCESS_RETIRING, PROCESS_STATE_N };
+
+struct process {
+	struct list_node node; /* group->processes[state], in order of birth */
+	struct group *group;
+	enum process_state state;
+	struct message_process record;
+	uint32_t heap_place; /* private: index in group->heap + 1 */
+	uint32_t doubt;      /* places that may still be in use: a cancelled or taken-over exchange, an earlier balancer's */
+	struct list active;  /* sessions that hold a place (and tunnels, and bypasses, which do not) */
+	uint32_t places;     /* places held: what counts against concurrency */
+	struct list waiting; /* sessions at the door, first in first out */
+	struct list idle;    /* idle backend connections: traffic's */
+	struct list backends; /* all backend connections: traffic's */
+	void *door;          /* traffic's listener */
+	struct soon pump;    /* private */
+	struct scoreboard_process *board;
+	uint64_t last_used_ms;
+	struct grave grave;
+};
+
+/* 0: nothing runs; otherwise comparable between processes of a group. */
+uint64_t process_busyness(const struct process *process);
+/* No place is free. */
+bool process_is_full(const struct process *process);
+
+/*
+ * Takes a place on exactly this process, or waits for one for at most wait_ms
+ * (then SESSION_TIMEOUT).  True: ACTIVE at once; false: it waits AT_DOOR.
+ * A SESSION_BYPASS is always ACTIVE at once.
+ */
+bool process_take(struct process *process, struct session *session, uint64_t wait_ms) must_check;
+
+/* The exchange is over, or does not want to wait any more.  Legal in any state. */
+void session_end(struct session *session);
+/* It is over for us, but the application may still be at work on it: the place
+ * stays in doubt until process_trust() is called once for it. */
+void session_abandon(struct session *session);
+/* It has become a tunnel: it stays a session, but its place is in doubt, then free. */
+void session_tunnel(struct session *session);
+/* One place in doubt is known to be free. */
+void process_trust(struct process *process);
+
+/* The longest running session that holds a place, or NULL. */
+const struct session *process_oldest(const struct process *process);
+
+/* For status: the answer's head has come. */
+void session_note_status(struct session *session, uint16_t status);
+
+/* Private to pool/. */
+void process_init(struct process *process, struct group *group, const struct message_process *record,
+                  struct scoreboard_process *board);
+void process_end_sessions(struct process *process);
+void session_activate(struct process *process, struct session *session);
+void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
+
+/* ---- group.c ---- */
+
+/*
+ * group: all processes of one application, and the queue of sessions that wait
+ * for one.  Choice: the least busy process, ties to the oldest; a binary heap,
+ * so that it costs the same for 2 and (nearly) for 2 000 processes.
+ */
+enum { GROUP_FAILURE_BYTES = 4096 };
+
+struct group {
+	struct list_node node; /* pool->groups */
+	struct pool *pool;
+	const struct app_config *app;
+	struct list processes[PROCESS_STATE_N];
+	struct process **heap; /* of the ENABLED ones */
+	uint32_t heap_count, heap_cap;
+	struct list queue;
+	uint32_t spawning;     /* asked of the spawner and not answered */
+	struct list_node starved; /* pool->starved: wants a process, the pool is full */
+	uint64_t backoff_until_ms; /* no spawn before; 0: none */
+	struct timer backoff;
+	struct soon pump;      /* hands free places to the queue, then asks for processes */
+	struct scoreboard_group *board;
+	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */
+};
+
+enum group_answer {
+	GROUP_TAKEN,      /* ACTIVE: session->process */
+	GROUP_WAITS,      /* QUEUED: an event will come */
+	GROUP_QUEUE_FULL, /* nowhere */
+	GROUP_FAILING,    /* nowhere: no process, and the newest spawn failed: group->failure */
+	GROUP_STOPPED,    /* nowhere: the pool drains */
+};
+enum group_answer group_take(struct group *group, struct session *session) must_check;
+
+/* Processes that count against the limits: living ones and those being spawned. */
+uint32_t group_size(const struct group *group);
+
+/* Out of rotation; it is retired when its last session has ended. */
+void group_detach(struct process *process);
+/* All of them, and new ones are spawned as needed. */
+void group_restart(struct group *group);
+
+/* Private to pool/: after anything that changes busyness, queue or size. */
+void group_touch(struct group *group);
+void group_heap_update(struct process *process);
+void group_heap_insert(struct process *process);
+void group_heap_remove(struct process *process);
+
+/* ---- pool.c ---- */
+
+enum { POOL_SPAWNS_MAX = 4 /* at once, all groups */, POOL_GROUP_SPAWNS_MAX = 2 };
+
+struct pool_hooks {
+	void (*spawn)(void *owner, struct group *group);
+	void (*retire)(void *owner, struct process *process);
+	void (*kill)(void *owner, struct process *process, const char *why);
+	/* traffic's part in a process's life */
+	void (*attached)(void *owner, struct process *process);
+	void (*gone)(void *owner, struct process *process);   /* close its door and backends */
+	void (*doubted)(void *owner, struct process *process); /* find out when a place is free, then process_trust() */
+	void *owner;
+};
+
+enum pool_state { POOL_SERVING, POOL_DRAINING };
+
+struct pool {
+	struct loop *loop;
+	const struct config *config;
+	struct scoreboard *scoreboard;
+	struct pool_hooks hooks;
+	enum pool_state state;
+	struct list groups;
+	struct list starved; /* groups that want a process when there is room, first in first out */
+	uint32_t process_count; /* living ones, detached and retiring included */
+	uint32_t spawning;
+	struct timer reaper;  /* next idle process to be considered */
+	struct process *by_slot[SCOREBOARD_PROCESSES];
+	struct group *by_app[SCOREBOARD_GROUPS]; /* by app->id */
+};
+
+void pool_init(struct pool *pool, struct loop *loop, struct scoreboard *scoreboard, const struct pool_hooks *hooks);
+/* Makes the groups what this generation says: new ones are made, vanished ones detach their processes. */
+void pool_configure(struct pool *pool, const struct config *config);
+/* After the opening sequence: minimum sizes are asked for. */
+void pool_begin(struct pool *pool);
+void pool_free(struct pool *pool);
+
+struct group *pool_group(struct pool *pool, uint32_t app_id);
+
+/* NULL when the record names no group or a slot in use. */
+struct process *pool_attach(struct pool *pool, const struct message_process *record);
+/* Sessions on it hear SESSION_PROCESS_GONE; the memory goes at the turn's end. */
+void pool_gone(struct pool *pool, uint32_t slot, uint64_t serial);
+struct process *pool_find(struct pool *pool, uint32_t slot, uint64_t serial);
+/* A spawn that an earlier balancer has asked for. */
+void pool_spawning(struct pool *pool, uint32_t app_id);
+void pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms);
+
+/* No new processes, no new sessions; sessions that wait hear SESSION_STOPPED only when nobody can serve them. */
+void pool_drain(struct pool *pool);
+
+/* Private to pool/: asks for processes of this group as far as the rules allow. */
+void pool_consider(struct pool *pool, struct group *group);
+/* Private: room may have come free. */
+void pool_room(struct pool *pool);
+void pool_retire_if_empty(struct process *process);
+void pool_reap_later(struct pool *pool);
+
+#endif

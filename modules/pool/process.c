@@ -1,0 +1,397 @@
+#include "pool/pool.h"
+
+#include <assert.h>
+
+enum { BUSYNESS_UNIT = 1 << 16 };
+
+uint64_t
+process_busyness(const struct process *process)
+{
+	uint64_t used = (uint64_t)process->places + process->doubt;
+	if (process->record.concurrency <= 0)
+		return used;
+	return used * BUSYNESS_UNIT / (uint64_t)process->record.concurrency;
+}
+
+bool
+process_is_full(const struct process *process)
+{
+	int32_t concurrency = process->record.concurrency;
+	return concurrency > 0 && process->places + process->doubt >= (uint32_t)concurrency;
+}
+
+/* ---- what status sees ---- */
+
+static void
+process_publish(struct process *process)
+{
+	atomic_store_explicit(&process->board->sessions, process->active.count + process->doubt, memory_order_relaxed);
+	atomic_store_explicit(&process->board->state,
+	                      process->state != PROCESS_ENABLED ? SCOREBOARD_DETACHED
+	                      : process->doubt > 0              ? SCOREBOARD_RECOVERING
+	                                                        : SCOREBOARD_ENABLED,
+	                      memory_order_relaxed);
+}
+
+static void
+cell_begin(struct scoreboard_request *cell)
+{
+	uint32_t sequence = atomic_load_explicit(&cell->sequence, memory_order_relaxed);
+	atomic_store_explicit(&cell->sequence, sequence + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+static void
+cell_commit(struct scoreboard_request *cell)
+{
+	uint32_t sequence = atomic_load_explicit(&cell->sequence, memory_order_relaxed);
+	atomic_store_explicit(&cell->sequence, sequence + 1, memory_order_release);
+}
+
+static void
+session_show(struct session *session)
+{
+	struct scoreboard_process *board = session->process->board;
+	session->cell = 0;
+	for (int i = 0; i < SCOREBOARD_REQUESTS; i++) {
+		struct scoreboard_request *cell = &board->requests[i];
+		if (cell->since_ms != 0)
+			continue;
+		cell_begin(cell);
+		cell->direct = session->kind != SESSION_BALANCED;
+		cell->upgraded = 0;
+		cell->status = 0;
+		cell->since_ms = session->active_ms;
+		str_cut_z(cell->method, sizeof(cell->method), session->label.method);
+		str_cut_z(cell->path, sizeof(cell->path), session->label.path);
+		str_cut_z(cell->client, sizeof(cell->client), session->label.client);
+		str_cut_z(cell->id, sizeof(cell->id), session->label.id);
+		cell_commit(cell);
+		session->cell = (uint8_t)(i + 1);
+		return;
+	}
+}
+
+static struct scoreboard_request *
+session_cell(struct session *session)
+{
+	return session->cell ? &session->process->board->requests[session->cell - 1] : NULL;
+}
+
+static void
+session_hide(struct session *session)
+{
+	struct scoreboard_request *cell = session_cell(session);
+	session->cell = 0;
+	if (cell == NULL)
+		return;
+	cell_begin(cell);
+	cell->since_ms = 0;
+	cell_commit(cell);
+}
+
+void
+session_note_status(struct session *session, uint16_t status)
+{
+	struct scoreboard_request *cell = session_cell(session);
+	if (cell == NULL)
+		return;
+	cell_begin(cell);
+	cell->status = status;
+	cell_commit(cell);
+}
+
+/* ---- places ---- */
+
+static void
+process_changed(struct process *process)
+{
+	process_publish(process);
+	group_heap_update(process);
+}
+
+void
+session_activate(struct process *process, struct session *session)
+{
+	uint64_t now = process->group->pool->loop->now_ms;
+	assert(session->state == SESSION_NONE);
+	session->state = SESSION_ACTIVE;
+	session->group = process->group;
+	session->process = process;
+	session->pid = process->record.pid;
+	session->active_ms = now;
+	list_append(&process->active, &session->node);
+	if (session->kind != SESSION_BYPASS)
+		process->places++;
+	process->last_used_ms = now;
+	atomic_store_explicit(&process->board->last_used_ms, now, memory_order_relaxed);
+	session_show(session);
+	process_changed(process);
+}
+
+/* Out of whatever list it waits in. */
+static void
+session_unwait(struct session *session)
+{
+	struct group *group = session->group;
+	list_remove(&session->node);
+	if (timer_is_set(&session->timer))
+		timer_cancel(group->pool->loop, &session->timer);
+	if (session->state == SESSION_QUEUED) {
+		struct list_node *first = list_first(&group->queue);
+		atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
+		atomic_store_explicit(&group->board->oldest_queued_ms,
+		                      first ? container_of(first, struct session, node)->queued_ms : 0, memory_order_relaxed);
+	}
+	session->state = SESSION_NONE;
+}
+
+static void
+session_timed_out(struct timer *timer)
+{
+	struct session *session = container_of(timer, struct session, timer);
+	session_unwait(session);
+	session->event(session, SESSION_TIMEOUT);
+}
+
+/* Whose turn is it: who waits at the door or in the group's queue, whoever came first. */
+static struct session *
+process_next(struct process *process)
+{
+	struct list_node *door = list_first(&process->waiting);
+	struct list_node *queue = process->state == PROCESS_ENABLED ? list_first(&process->group->queue) : NULL;
+	struct session *at_door = door ? container_of(door, struct session, node) : NULL;
+	struct session *queued = queue ? container_of(queue, struct session, node) : NULL;
+	if (at_door == NULL || queued == NULL)
+		return at_door ? at_door : queued;
+	return at_door->queued_ms <= queued->queued_ms ? at_door : queued;
+}
+
+static void
+process_pump(struct soon *soon)
+{
+	struct process *process = container_of(soon, struct process, pump);
+	struct session *session;
+	while (!process_is_full(process) && (session = process_next(process)) != NULL) {
+		session_unwait(session);
+		session_activate(process, session);
+		session->event(session, SESSION_READY);
+	}
+	pool_retire_if_empty(process);
+	group_touch(process->group);
+}
+
+static void
+process_init_lists(struct process *process)
+{
+	list_init(&process->active);
+	list_init(&process->waiting);
+	list_init(&process->idle);
+	list_init(&process->backends);
+	process->pump.run = process_pump;
+}
+
+void
+process_init(struct process *process, struct group *group, const struct message_process *record,
+             struct scoreboard_process *board)
+{
+	*process = (struct process){.group = group, .record = *record, .board = board};
+	atomic_store_explicit(&board->serial, record->serial, memory_order_relaxed);
+	process_init_lists(process);
+	process->last_used_ms = record->started_ms;
+	uint64_t used = atomic_load_explicit(&board->last_used_ms, memory_order_relaxed);
+	if (used > process->last_used_ms)
+		process->last_used_ms = used;
+	/* What an earlier balancer had given it may still run: nobody can tell but the process itself. */
+	uint32_t before = atomic_load_explicit(&board->sessions, memory_order_relaxed);
+	uint32_t limit = record->concurrency > 0 ? (uint32_t)record->concurrency : 0;
+	process->doubt = before < limit ? before : limit;
+	for (int i = 0; i < SCOREBOARD_REQUESTS; i++) {
+		atomic_store_explicit(&board->requests[i].sequence, 0, memory_order_relaxed);
+		board->requests[i].since_ms = 0;
+	}
+	process_publish(process);
+}
+
+bool
+process_take(struct process *process, struct session *session, uint64_t wait_ms)
+{
+	struct loop *loop = process->group->pool->loop;
+	assert(session->state == SESSION_NONE && session->kind != SESSION_BALANCED);
+	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && process->waiting.count == 0)) {
+		session_activate(process, session);
+		return true;
+	}
+	session->state = SESSION_AT_DOOR;
+	session->group = process->group;
+	session->process = process;
+	session->queued_ms = loop->now_ms;
+	list_append(&process->waiting, &session->node);
+	session->timer.due = session_timed_out;
+	timer_set(loop, &session->timer, wait_ms);
+	return false;
+}
+
+void
+session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms)
+{
+	struct loop *loop = group->pool->loop;
+	assert(session->state == SESSION_NONE);
+	session->state = SESSION_QUEUED;
+	session->group = group;
+	session->process = NULL;
+	session->queued_ms = loop->now_ms;
+	list_append(&group->queue, &session->node);
+	atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
+	if (group->queue.count == 1)
+		atomic_store_explicit(&group->board->oldest_queued_ms, session->queued_ms, memory_order_relaxed);
+	session->timer.due = session_timed_out;
+	if (wait_ms > 0)
+		timer_set(loop, &session->timer, wait_ms);
+}
+
+static void
+count(_Atomic uint64_t *counter)
+{
+	/* One writer: no locked instruction is needed. */
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* The exchange has left the process; what that means for its place is the caller's. */
+static void
+session_leave(struct session *session)
+{
+	struct process *process = session->process;
+	session_hide(session);
+	list_remove(&session->node);
+	if (session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS)
+		process->places--;
+	session->state = SESSION_NONE;
+	count(&process->board->processed);
+	if (session->kind != SESSION_BALANCED)
+		count(&process->board->direct);
+	count(&process->group->board->requests);
+}
+
+/* A place may be free: whoever waits is served in this turn, after the current callback. */
+static void
+process_freed(struct process *process)
+{
+	struct group *group = process->group;
+	int64_t limit = group->app->max_requests;
+	process_changed(process);
+	if (limit > 0 && process->state == PROCESS_ENABLED &&
+	    atomic_load_explicit(&process->board->processed, memory_order_relaxed) >= (uint64_t)limit)
+		group_detach(process);
+	if (process->waiting.count > 0 || group->queue.count > 0 || process->state != PROCESS_ENABLED)
+		loop_soon(group->pool->loop, &process->pump);
+	if (process->active.count == 0 && process->doubt == 0) {
+		pool_reap_later(group->pool);
+		if (group->pool->starved.count > 0)
+			pool_room(group->pool);
+	}
+}
+
+void
+session_end(struct session *session)
+{
+	struct process *process = session->process;
+	switch (session->state) {
+	case SESSION_NONE:
+		return;
+	case SESSION_QUEUED:
+	case SESSION_AT_DOOR:
+		session_unwait(session);
+		return;
+	case SESSION_ACTIVE:
+	case SESSION_TUNNEL:
+		session_leave(session);
+		process_freed(process);
+		return;
+	case SESSION_STATE_N:
+		break;
+	}
+	assert(!"session state");
+}
+
+/* In doubt only where concurrency is counted and somebody can find out. */
+static void
+process_doubt(struct process *process)
+{
+	struct pool *pool = process->group->pool;
+	if (process->record.concurrency <= 0 || process->record.protocol != APP_PROTOCOL_SESSION)
+		return;
+	process->doubt++;
+	process_changed(process);
+	pool->hooks.doubted(pool->hooks.owner, process);
+}
+
+void
+session_abandon(struct session *session)
+{
+	struct process *process = session->process;
+	if (session->state != SESSION_ACTIVE || session->kind == SESSION_BYPASS) {
+		session_end(session);
+		return;
+	}
+	session_leave(session);
+	process_doubt(process);
+	process_freed(process);
+}
+
+void
+session_tunnel(struct session *session)
+{
+	struct process *process = session->process;
+	assert(session->state == SESSION_ACTIVE);
+	struct scoreboard_request *cell = session_cell(session);
+	if (cell != NULL) {
+		cell_begin(cell);
+		cell->upgraded = 1;
+		cell_commit(cell);
+	}
+	session->state = SESSION_TUNNEL;
+	if (session->kind == SESSION_BYPASS)
+		return;
+	process->places--;
+	process_doubt(process);
+	process_freed(process);
+}
+
+void
+process_trust(struct process *process)
+{
+	if (process->doubt == 0)
+		return;
+	process->doubt--;
+	process_freed(process);
+}
+
+const struct session *
+process_oldest(const struct process *process)
+{
+	list_each(&process->active, node)
+	{
+		const struct session *session = container_of(node, struct session, node);
+		if (session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS)
+			return session;
+	}
+	return NULL;
+}
+
+void
+process_end_sessions(struct process *process)
+{
+	struct list_node *node;
+	loop_soon_cancel(&process->pump);
+	while ((node = list_first(&process->waiting)) != NULL) {
+		struct session *session = container_of(node, struct session, node);
+		session_unwait(session);
+		session->event(session, SESSION_PROCESS_GONE);
+	}
+	while ((node = list_first(&process->active)) != NULL) {
+		struct session *session = container_of(node, struct session, node);
+		session_leave(session);
+		session->event(session, SESSION_PROCESS_GONE);
+	}
+}

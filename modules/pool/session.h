@@ -1,0 +1,63 @@
+/*
+ * session: the place of one exchange: first in a group's queue or at a
+ * process's door, then on a process.  Its memory belongs to whoever makes the
+ * exchange; its position to the pool.  The pool knows nothing of HTTP: what it
+ * can say about a session to a person stands in the label.
+ */
+#ifndef POOL_SESSION_H
+#define POOL_SESSION_H
+
+#include "base/list.h"
+#include "base/str.h"
+#include "system/loop.h"
+
+struct group;
+struct process;
+
+enum session_state {
+	SESSION_NONE,   /* nowhere */
+	SESSION_QUEUED, /* group->queue */
+	SESSION_AT_DOOR, /* process->waiting: wants this process and no other */
+	SESSION_ACTIVE, /* process->active: holds a place (a bypass: none) */
+	SESSION_TUNNEL, /* process->active: upgraded, holds no place */
+	SESSION_STATE_N
+};
+
+enum session_kind {
+	SESSION_BALANCED,
+	SESSION_DIRECT, /* by the process's door */
+	SESSION_BYPASS, /* by the door, on a spare thread: needs no place */
+};
+
+enum session_event {
+	SESSION_READY,        /* it is ACTIVE now: session->process */
+	SESSION_SPAWN_FAILED, /* nobody is left to serve it: group->failure */
+	SESSION_TIMEOUT,      /* waited too long, it is NONE now */
+	SESSION_PROCESS_GONE, /* its process ended; it is NONE now */
+	SESSION_STOPPED,      /* the pool drains and will not serve it */
+};
+
+struct session_label {
+	struct str method;
+	struct str path;
+	struct str client;
+	struct str id;
+};
+
+struct session {
+	struct list_node node;
+	enum session_state state;
+	enum session_kind kind;
+	struct group *group;     /* set while not NONE */
+	struct process *process; /* ACTIVE, AT_DOOR */
+	uint64_t queued_ms;      /* when it began to wait */
+	uint64_t active_ms;      /* when it got its place */
+	uint8_t cell;            /* private: scoreboard cell + 1 */
+	int32_t pid;             /* of the process it has or had; 0: none yet */
+	struct timer timer;      /* private: limit of waiting */
+	struct session_label label;
+	/* Called from the loop's soon-queue or a timer, never from inside a call of the pool. */
+	void (*event)(struct session *session, enum session_event event);
+};
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * capture: what an application process writes on its standard output and
+ * error, forwarded to our log line by line, and the last of it remembered for
+ * the report of a failure.  It never waits for anybody: it reads what is there,
+ * a bounded amount a turn, and the log drops what the disk refuses.
+ */
+#ifndef SPAWNER_CAPTURE_H
+#define SPAWNER_CAPTURE_H
+
+#include "base/buf.h"
+#include "system/loop.h"
+
+enum {
+	CAPTURE_TAIL_BYTES = 4096,
+	CAPTURE_LINE_BYTES_MAX = 8000, /* a longer one is forwarded in parts */
+	CAPTURE_TURN_BYTES_MAX = 65536,
+	CAPTURE_END_BYTES_MAX = 262144, /* read after the end of the process: more than a pipe holds */
+};
+
+struct capture {
+	struct watch watch;
+	struct loop *loop;
+	char prefix[128];  /* "App blog 4711 output: " */
+	struct buf line;   /* begun and not ended */
+	char *tail;        /* ring, from malloc when there is something */
+	size_t tail_at, tail_len;
+};
+
+/* Takes the descriptor: the non-blocking read end of a pipe. */
+void capture_open(struct capture *capture, struct loop *loop, int fd, const char *prefix);
+/* The process is gone: reads what the pipe still holds, and closes it. */
+void capture_close(struct capture *capture);
+/* Frees what is remembered. */
+void capture_free(struct capture *capture);
+/* The last whole lines that fit, terminated; returns its length. */
+size_t capture_last(const struct capture *capture, char *out, size_t out_size);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * control_server: the socket of the operator's commands.  It reads one bounded
+ * message from each client, decides by the kernel's word on who that is
+ * whether he may, asks its owner to do it, and answers.  It waits for nobody:
+ * a client that is slow or too many is closed.
+ */
+#ifndef SPAWNER_CONTROL_SERVER_H
+#define SPAWNER_CONTROL_SERVER_H
+
+#include "handover/control.h"
+#include "system/loop.h"
+
+enum { CONTROL_CLIENTS_MAX = 64, CONTROL_DEADLINE_MS = 10000 };
+
+struct control_server;
+struct control_client;
+
+/* What a client is allowed. */
+enum control_right { CONTROL_RIGHT_NONE, CONTROL_RIGHT_OWN_STATUS, CONTROL_RIGHT_ALL };
+
+struct control_events {
+	enum control_right (*right)(struct control_server *server, uint32_t uid);
+	/* Does it, and fills the answer (code, text, number).  *fd: a descriptor that goes with it, closed
+	 * afterwards, or -1.  False: the answer comes later, by control_server_answer_waiting(). */
+	bool (*request)(struct control_server *server, const struct control_request *request, uint32_t uid,
+	                enum control_right right, struct control_answer *answer, int *fd);
+};
+
+struct control_server {
+	struct watch watch;
+	struct loop *loop;
+	const struct control_events *events;
+	void *owner;
+	struct list clients;
+};
+
+/* events and owner are set before. False and a sentence. */
+bool control_server_open(struct control_server *server, struct loop *loop, const char *path, char *error, size_t error_size)
+	must_check;
+/* All that wait get this answer. */
+void control_server_answer_waiting(struct control_server *server, enum control_code code, const char *text);
+void control_server_close(struct control_server *server);
+
+#endif

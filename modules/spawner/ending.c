@@ -1,0 +1,160 @@
+#include "spawner/ending.h"
+
+#include "base/log.h"
+#include "spawner/tell.h"
+
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	DRAIN_MARGIN_MS = 2000,     /* what a balancer has beyond shutdown_timeout */
+	STOP_APPLICATION_MS = 5000, /* of each rung, when all requests are done */
+	STOP_AT_ONCE_MS = 500,
+	STRAYS_MAX = 256,
+	STRAYS_AGAIN_MS = 500,
+	LAST_WAITS = 50,            /* of 20 ms, for killed children to end */
+};
+
+/* What an application process left behind (a daemon of its own) is ours now, by its mark: no living
+ * process has it.  One that wiped its environment is only found at the end, when all go. */
+static size_t
+kill_strays(struct spawner *spawner)
+{
+	int32_t pids[STRAYS_MAX];
+	char mark[64];
+	size_t killed = 0, count = procfs_children(getpid(), pids, STRAYS_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		if (pids[i] == spawner->supervisor.child.pid ||
+		    !procfs_variable(pids[i], STR("PASSENGER_PROCESS"), mark, sizeof(mark)))
+			continue;
+		bool lives = false;
+		for (size_t state = 0; !lives && state < WORKER_STATE_N; state++)
+			list_each(&spawner->workers.states[state], node)
+				lives = lives || strcmp(container_of(node, struct worker, node)->record.gupid, mark) == 0;
+		if (!lives && kill(pids[i], SIGKILL) == 0)
+			killed++;
+	}
+	if (killed > 0)
+		log_notice("killed %zu processes that ended applications left behind", killed);
+	return killed;
+}
+
+void
+ending_strays_due(struct timer *timer)
+{
+	struct spawner *spawner = container_of(timer, struct spawner, strays);
+
+	/* the children of those that were killed just now become ours in a moment */
+	if (kill_strays(spawner) > 0)
+		timer_set(&spawner->loop, timer, STRAYS_AGAIN_MS);
+}
+
+static void
+end_if_all_is_gone(struct spawner *spawner)
+{
+	if (spawner->state != SPAWNER_STOPPING || spawner->supervisor.state != SUPERVISOR_IDLE ||
+	    workers_count(&spawner->workers) > 0)
+		return;
+	spawner->state = SPAWNER_ENDED;
+	loop_stop(&spawner->loop);
+}
+
+static void
+stop_applications(struct spawner *spawner)
+{
+	uint64_t drain_ms = spawner->at_once ? 0 : STOP_APPLICATION_MS;
+	uint64_t term_ms = spawner->at_once ? STOP_AT_ONCE_MS : STOP_APPLICATION_MS;
+
+	spawner->state = SPAWNER_STOPPING;
+	for (size_t state = 0; state < WORKER_STATE_N; state++)
+		list_each(&spawner->workers.states[state], node)
+			worker_retire_within(container_of(node, struct worker, node), drain_ms, term_ms);
+	end_if_all_is_gone(spawner);
+}
+
+void
+ending_balancer_gone(struct spawner *spawner)
+{
+	if (spawner->state == SPAWNER_DRAINING)
+		stop_applications(spawner);
+	else
+		end_if_all_is_gone(spawner);
+}
+
+void
+ending_worker_gone(struct spawner *spawner)
+{
+	if (!timer_is_set(&spawner->strays))
+		timer_set(&spawner->loop, &spawner->strays, 1);
+	end_if_all_is_gone(spawner);
+}
+
+static void
+stop_at_once(struct spawner *spawner)
+{
+	spawner->at_once = true;
+	tell_simple(spawner, MESSAGE_STOP, 0, -1);
+	stop_applications(spawner);
+	supervisor_end(&spawner->supervisor, STOP_AT_ONCE_MS);
+}
+
+void
+ending_stop(struct spawner *spawner, bool at_once, const char *who)
+{
+	if (spawner->state >= SPAWNER_STOPPING && spawner->at_once)
+		return;
+	if (spawner->state >= SPAWNER_DRAINING && !at_once)
+		return;
+	log_notice("%s: stopping%s", who, at_once ? " at once" : "; requests that have begun are finished");
+	notify_send(&spawner->notify, "STOPPING=1\nSTATUS=stopping");
+	bool draining = spawner->state == SPAWNER_DRAINING || spawner->state == SPAWNER_STOPPING;
+	if (!draining) {
+		spawner->state = SPAWNER_DRAINING;
+		/* first the balancer, who still has the sockets, then our own */
+		if (!at_once)
+			tell_simple(spawner, MESSAGE_DRAIN, spawner->config->shutdown_timeout_ms, -1);
+		listeners_close(spawner->listeners, spawner->config);
+	}
+	if (at_once)
+		stop_at_once(spawner);
+	else
+		supervisor_end(&spawner->supervisor, spawner->config->shutdown_timeout_ms + DRAIN_MARGIN_MS);
+}
+
+/* What is still a child of ours has no business to be. */
+static void
+kill_all_children(struct spawner *spawner)
+{
+	const struct timespec moment = {0, 20 * 1000000};
+	int32_t pid;
+
+	/* what they leave behind becomes ours in turn */
+	for (int i = 0; i < LAST_WAITS && children_kill_all() > 0; i++) {
+		nanosleep(&moment, NULL);
+		children_reap(&spawner->children);
+	}
+	if (procfs_children(getpid(), &pid, 1) > 0)
+		log_warn("process %d does not end even when it is killed", pid);
+}
+
+void
+ending_finish(struct spawner *spawner)
+{
+	kill_all_children(spawner);
+	listeners_close(spawner->listeners, spawner->config);
+	/* who waits for the end may start the next one in this directory right away */
+	place_close(spawner->place);
+	log_notice("passenger has stopped");
+	control_server_answer_waiting(&spawner->control, CONTROL_OK, "");
+	control_server_close(&spawner->control);
+	log_files_close(&spawner->logs);
+	notify_close(&spawner->notify);
+	signals_close(&spawner->signals, &spawner->loop);
+	scoreboard_unmap(spawner->board);
+	if (spawner->board_fd >= 0)
+		close(spawner->board_fd);
+	if (spawner->config_fd >= 0)
+		close(spawner->config_fd);
+}

@@ -1,0 +1,369 @@
+#include "spawner/launch.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "config/app_type.h"
+#include "spawner/ready.h"
+#include "system/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SOCKET_NAME_CHARS = 14, APP_BACKLOG = 512, PORT_DRAWS = 16, SENTENCE_BYTES = 512 };
+
+#define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* The child's ends, all closed by us once it has them; -1: none. */
+struct ends {
+	int stdin_read, output_write, error_write, control_child, plan;
+	int output_read, control_ours; /* ours, until they are given to the worker's parts */
+};
+
+static void
+close_ends(struct ends *ends)
+{
+	int *fds[] = {&ends->stdin_read,    &ends->output_write, &ends->error_write, &ends->control_child,
+	              &ends->plan,          &ends->output_read,  &ends->control_ours};
+
+	for (size_t i = 0; i < array_count(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+static bool
+make_pipe(int *read_end, int *write_end, bool read_waits)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return false;
+	*read_end = fds[0];
+	*write_end = fds[1];
+	return read_waits || fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static bool
+make_ends(struct worker *worker, struct ends *ends)
+{
+	int pair[2];
+
+	if (!make_pipe(&ends->stdin_read, &worker->stdin_fd, true) || !make_pipe(&ends->output_read, &ends->output_write, false) ||
+	    !make_pipe(&worker->error_fd, &ends->error_write, false))
+		return false;
+	if (worker->app->type->readiness != APP_READY_CONTROL)
+		return true;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return false;
+	ends->control_ours = pair[0];
+	ends->control_child = pair[1];
+	return true;
+}
+
+/* A loader's listening socket: only the balancer may connect. */
+static bool
+make_listener(struct worker *worker, char sentence[SENTENCE_BYTES])
+{
+	struct workers *workers = worker->table;
+	char name[SOCKET_NAME_CHARS + 1], error[SOCKET_ERROR_BYTES];
+
+	random_password(name, SOCKET_NAME_CHARS);
+	if (!str_format(worker->record.socket_path, sizeof(worker->record.socket_path), "%s/%s", workers->apps_dir, name)) {
+		str_format(sentence, SENTENCE_BYTES, "the instance directory's path is too long for unix sockets: %s",
+		           workers->apps_dir);
+		return false;
+	}
+	worker->listen_fd =
+		socket_listen_unix(worker->record.socket_path, 0600, workers->socket_uid, workers->socket_gid, APP_BACKLOG, error);
+	if (worker->listen_fd < 0)
+		str_format(sentence, SENTENCE_BYTES, "its socket could not be made: %s", error);
+	return worker->listen_fd >= 0;
+}
+
+/* --- environment ------------------------------------------------------------------- */
+
+struct account {
+	char name[64], home[256], shell[128];
+};
+
+static void
+find_account(const struct app_config *app, struct account *account)
+{
+	const struct passwd *entry = getpwuid(app->uid);
+
+	str_format(account->name, sizeof(account->name), "%u", app->uid);
+	str_cut_z(account->home, sizeof(account->home), STR("/"));
+	str_cut_z(account->shell, sizeof(account->shell), STR("/bin/sh"));
+	if (entry == NULL)
+		return;
+	str_cut_z(account->name, sizeof(account->name), str_from(entry->pw_name));
+	str_cut_z(account->home, sizeof(account->home), str_from(entry->pw_dir));
+	if (entry->pw_shell != NULL && entry->pw_shell[0] != '\0')
+		str_cut_z(account->shell, sizeof(account->shell), str_from(entry->pw_shell));
+}
+
+/* Given by the application's own env.NAME? */
+static const char *
+own_variable(const struct app_config *app, const char *name)
+{
+	for (size_t i = 0; i < app->env_count; i++)
+		if (strcmp(app->env[i].name, name) == 0)
+			return app->env[i].value;
+	return NULL;
+}
+
+static void
+add_variable(struct plan_draft *draft, const struct app_config *app, const char *name, const char *value)
+{
+	if (own_variable(app, name) == NULL)
+		plan_draft_variable(draft, name, value);
+}
+
+/* The language settings of ours; without any, UTF-8, which is what applications are written for. */
+static void
+add_locale(struct plan_draft *draft, const struct app_config *app)
+{
+	static const char *const names[] = {"LANG",    "LC_ALL",      "LC_CTYPE",    "LC_COLLATE", "LC_MESSAGES",
+	                                    "LC_TIME", "LC_MONETARY", "LC_NUMERIC"};
+	bool any = false;
+
+	for (size_t i = 0; i < array_count(names); i++) {
+		const char *value = getenv(names[i]);
+		if (value == NULL)
+			continue;
+		add_variable(draft, app, names[i], value);
+		any = true;
+	}
+	if (!any)
+		add_variable(draft, app, "LANG", "C.UTF-8");
+}
+
+static const char *
+search_path(const struct app_config *app)
+{
+	const char *path = own_variable(app, "PATH");
+
+	if (path == NULL)
+		path = getenv("PATH");
+	return path != NULL && path[0] != '\0' ? path : STANDARD_PATH;
+}
+
+static void
+add_variables(struct plan_draft *draft, const struct worker *worker, const struct account *account)
+{
+	const struct app_config *app = worker->app;
+	const char *const *names = app->type->env_names;
+	char text[32];
+
+	add_variable(draft, app, "PATH", search_path(app));
+	add_variable(draft, app, "HOME", account->home);
+	add_variable(draft, app, "USER", account->name);
+	add_variable(draft, app, "LOGNAME", account->name);
+	add_variable(draft, app, "SHELL", account->shell);
+	add_locale(draft, app);
+	for (size_t i = 0; i < APP_ENV_NAMES_MAX && names[i] != NULL; i++)
+		if (strcmp(names[i], "PASSENGER_APP_ENV") != 0)
+			add_variable(draft, app, names[i], app->app_env);
+	add_variable(draft, app, "PASSENGER_APP_ENV", app->app_env);
+	add_variable(draft, app, "IN_PASSENGER", "1");
+	add_variable(draft, app, "PASSENGER_BASE_URI", app->base_uri);
+	if (strcmp(app->base_uri, "/") != 0)
+		add_variable(draft, app, "RAILS_RELATIVE_URL_ROOT", app->base_uri);
+	/* by this mark what the process leaves behind is found; it is no secret */
+	plan_draft_variable(draft, "PASSENGER_PROCESS", worker->record.gupid);
+	for (size_t i = 0; i < app->env_count; i++)
+		if (strcmp(app->env[i].name, "PORT") != 0 || worker->record.port == 0)
+			plan_draft_variable(draft, app->env[i].name, app->env[i].value);
+	if (worker->record.port != 0) {
+		str_format(text, sizeof(text), "%u", worker->record.port);
+		plan_draft_variable(draft, "PORT", text);
+	}
+}
+
+/* --- the plan ----------------------------------------------------------------------- */
+
+static bool
+make_plan(struct worker *worker, struct ends *ends, char sentence[SENTENCE_BYTES])
+{
+	const struct app_config *app = worker->app;
+	struct app_argv argv = {.count = 0};
+	struct plan_draft draft;
+	struct account account;
+	char loader[512] = "", error[SENTENCE_BYTES] = "";
+
+	if (app->type->loader != NULL)
+		str_format(loader, sizeof(loader), "%s/%s", worker->table->loaders_dir, app->type->loader_name);
+	if (!app->type->argv(app, app->type->loader != NULL ? loader : NULL, &argv, error, sizeof(error))) {
+		str_format(sentence, SENTENCE_BYTES, "%s", error);
+		return false;
+	}
+	find_account(app, &account);
+	str_cut_z(worker->user, sizeof(worker->user), str_from(account.name));
+	plan_draft_init(&draft, app->root, search_path(app));
+	draft.head.parent = getpid();
+	draft.head.uid = app->uid;
+	draft.head.gid = app->gid;
+	draft.head.keeps_control = app->type->readiness == APP_READY_CONTROL;
+	draft.head.descriptors_soft = worker->table->descriptors_soft;
+	/* an account that is only a number has no groups but its own */
+	if (getpwuid(app->uid) != NULL)
+		str_cut_z(draft.head.user, sizeof(draft.head.user), str_from(account.name));
+	for (size_t i = 0; i < argv.count; i++)
+		plan_draft_argument(&draft, argv.words[i]);
+	add_variables(&draft, worker, &account);
+	app_argv_free(&argv);
+	ends->plan = plan_draft_seal(&draft);
+	if (ends->plan < 0)
+		str_format(sentence, SENTENCE_BYTES, "its arguments and environment can not be handed over: %s", strerror(errno));
+	plan_draft_free(&draft);
+	return ends->plan >= 0;
+}
+
+/* A loader's arguments (docs/session-protocol.md, Start). */
+static void
+add_argument(struct buf *out, const char *name, const char *value)
+{
+	buf_append(out, name, strlen(name) + 1);
+	buf_append(out, value != NULL ? value : "", (value != NULL ? strlen(value) : 0) + 1);
+}
+
+static void
+add_arguments(struct worker *worker)
+{
+	const struct app_config *app = worker->app;
+	struct buf *out = &worker->control_out;
+	char number[32];
+
+	add_argument(out, "app_root", app->root);
+	add_argument(out, "startup_file", app->startup_file);
+	add_argument(out, "environment", app->app_env);
+	add_argument(out, "base_uri", app->base_uri);
+	add_argument(out, "app_name", app->name);
+	add_argument(out, "type", app->type->name);
+	add_argument(out, "version", PASSENGER_VERSION);
+	str_format(number, sizeof(number), "%lld", (long long)app->thread_count);
+	add_argument(out, "thread_count", number);
+	add_argument(out, "direct_bypass", app->direct_bypass ? "on" : "off");
+	add_argument(out, "gupid", worker->record.gupid);
+	for (size_t i = 0; i < app->type->option_count; i++)
+		add_argument(out, app->type->options[i].name, app_config_type_value(app, i));
+	buf_append_char(out, '\0');
+}
+
+/* --- the start ---------------------------------------------------------------------- */
+
+static bool
+port_is_taken(const struct workers *workers, uint16_t port)
+{
+	for (size_t state = 0; state < WORKER_STATE_N; state++)
+		list_each(&workers->states[state], node)
+			if (container_of(node, struct worker, node)->record.port == port)
+				return true;
+	return false;
+}
+
+/* Free now; that nobody takes it before the program does is not certain, and is checked when it listens. */
+static bool
+choose_port(struct worker *worker, char sentence[SENTENCE_BYTES])
+{
+	worker->record.port = 0;
+	worker->port_tries++;
+	for (int i = 0; i < PORT_DRAWS; i++) {
+		uint16_t port = socket_free_port();
+		if (port == 0 || port_is_taken(worker->table, port))
+			continue;
+		worker->record.port = port;
+		return true;
+	}
+	str_format(sentence, SENTENCE_BYTES, "no free port was found on 127.0.0.1: %s", strerror(errno));
+	return false;
+}
+
+static bool
+start_child(struct worker *worker, const struct ends *ends)
+{
+	static const char *const argv[] = {"passenger", "exec", NULL};
+	static const char *const envp[] = {NULL};
+	struct child_fd fds[CHILD_FDS_MAX] = {
+		{ends->stdin_read, 0},        {ends->output_write, 1},           {ends->output_write, 2},
+		{ends->plan, PLAN_FD_PLAN},   {ends->error_write, PLAN_FD_ERROR}, {worker->listen_fd, PLAN_FD_LISTEN},
+		{ends->control_child, PLAN_FD_CONTROL},
+	};
+	size_t count = worker->app->type->readiness == APP_READY_CONTROL ? 7 : 5;
+
+	return child_start(worker->table->children, &worker->child, argv, envp, fds, count);
+}
+
+/* Everything up to the running child; false and a sentence. */
+static bool
+prepare(struct worker *worker, struct ends *ends, char sentence[SENTENCE_BYTES])
+{
+	bool has_control = worker->app->type->readiness == APP_READY_CONTROL;
+
+	str_format(worker->record.gupid, sizeof(worker->record.gupid), "%llx-",
+	           (unsigned long long)(clock_unix_us() / 60000000));
+	random_password(worker->record.gupid + strlen(worker->record.gupid), 10);
+	if (!make_ends(worker, ends)) {
+		str_format(sentence, SENTENCE_BYTES, "its pipes could not be made: %s", strerror(errno));
+		return false;
+	}
+	if (has_control ? !make_listener(worker, sentence) : !choose_port(worker, sentence))
+		return false;
+	if (!make_plan(worker, ends, sentence))
+		return false;
+	if (!start_child(worker, ends)) {
+		str_format(sentence, SENTENCE_BYTES, "no process could be made for it: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool
+start(struct worker *worker, char sentence[SENTENCE_BYTES])
+{
+	struct ends ends = {-1, -1, -1, -1, -1, -1, -1};
+	char prefix[128];
+
+	bool started = prepare(worker, &ends, sentence);
+	if (started) {
+		worker->record.pid = worker->child.pid;
+		str_format(prefix, sizeof(prefix), "App %s %d output: ", worker->app->name, worker->child.pid);
+		capture_open(&worker->capture, worker->table->loop, ends.output_read, prefix);
+		if (ends.control_ours >= 0)
+			add_arguments(worker);
+		ready_begin(worker, ends.control_ours);
+		ends.output_read = ends.control_ours = -1;
+	}
+	close_ends(&ends);
+	return started;
+}
+
+static bool
+start_again(struct worker *worker)
+{
+	char sentence[SENTENCE_BYTES];
+
+	if (start(worker, sentence))
+		return true;
+	worker_fail(worker, 0, "%s", sentence);
+	return false;
+}
+
+void
+launch_worker(struct workers *workers, const struct app_config *app)
+{
+	struct worker *worker = worker_new(workers, app);
+	char sentence[SENTENCE_BYTES];
+
+	worker->again = start_again;
+	if (start(worker, sentence))
+		log_info("application %s: starting process %d as %s", app->name, worker->child.pid, worker->user);
+	else
+		worker_abandon(worker, sentence);
+}

@@ -1,0 +1,59 @@
+/*
+ * plan: all that `passenger exec` has to do to become an application process,
+ * written by the spawner into a sealed memfd.  It names no password and holds
+ * nothing that the application may not know.
+ */
+#ifndef SPAWNER_PLAN_H
+#define SPAWNER_PLAN_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+enum {
+	PLAN_WORDS_MAX = 1024, /* arguments and variables together */
+	PLAN_BYTES_MAX = 1024 * 1024,
+	PLAN_ERROR_BYTES = 1024,
+
+	/* The child's descriptors when `passenger exec` begins. */
+	PLAN_FD_LISTEN = 3,  /* loaders only, kept */
+	PLAN_FD_CONTROL = 4, /* loaders only, kept */
+	PLAN_FD_PLAN = 5,
+	PLAN_FD_ERROR = 6,   /* a sentence when it fails; end of file when the application runs */
+};
+
+struct plan {
+	uint32_t magic;
+	int32_t parent;         /* the spawner's pid: without it the process must not live */
+	uint32_t uid, gid;
+	uint32_t keeps_control; /* PLAN_FD_LISTEN and PLAN_FD_CONTROL stay open */
+	uint32_t argument_count, variable_count;
+	uint64_t descriptors_soft; /* RLIMIT_NOFILE as we were given it */
+	char user[64];          /* whose supplementary groups; "": none */
+	uint32_t word_bytes;
+	/* then, each terminated: root, PATH to search, arguments …, variables "NAME=VALUE" … */
+};
+
+/* A plan being written. */
+struct plan_draft {
+	struct plan head;
+	struct buf words;
+};
+
+void plan_draft_init(struct plan_draft *draft, const char *root, const char *path);
+void plan_draft_argument(struct plan_draft *draft, const char *word); /* all of them before the first variable */
+void plan_draft_variable(struct plan_draft *draft, const char *name, const char *value);
+void plan_draft_free(struct plan_draft *draft);
+/* A sealed memfd with it; -1 and errno (E2BIG: too much). */
+int plan_draft_seal(const struct plan_draft *draft) must_check;
+
+/* A plan as read; everything lies in one block from malloc. */
+struct plan_read {
+	const struct plan *head;
+	const char *root, *path;
+	const char *arguments[PLAN_WORDS_MAX + 1]; /* NULL-terminated */
+	const char *variables[PLAN_WORDS_MAX + 1];
+};
+
+bool plan_read(struct plan_read *plan, int fd) must_check;
+
+#endif

@@ -1,0 +1,240 @@
+#include "spawner/ready.h"
+
+#include "base/log.h"
+#include "config/app_type.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	PROBE_MIN_MS = 20,
+	PROBE_MAX_MS = 100,
+	PROBES_ELSEWHERE_MAX = 20,
+	PORT_ROWS_MAX = 16,
+	CONTROL_CLOSED_GRACE_MS = 500,
+};
+
+/* --- a loader's control descriptor ----------------------------------------------- */
+
+static bool
+number_after(struct str word, struct str name, uint64_t max, uint64_t *value)
+{
+	return str_starts(word, name) && str_to_u64(str_make(word.data + name.len, word.len - name.len), value) && *value <= max;
+}
+
+enum ready_line
+ready_line_read(struct str line, int32_t *concurrency, bool *bypass, struct str *error)
+{
+	struct str word;
+	uint64_t number;
+
+	*concurrency = 1;
+	*bypass = false;
+	*error = (struct str){0};
+	if (!str_split(&line, ' ', &word))
+		return READY_LINE_OTHER;
+	if (str_equal(word, STR("ERROR"))) {
+		*error = str_trim(line);
+		return READY_LINE_ERROR;
+	}
+	if (!str_equal(word, STR("READY")))
+		return READY_LINE_OTHER;
+	while (str_split(&line, ' ', &word)) {
+		if (number_after(word, STR("concurrency="), 1000000, &number))
+			*concurrency = (int32_t)number;
+		else if (number_after(word, STR("bypass="), 1, &number))
+			*bypass = number == 1;
+		else
+			return READY_LINE_OTHER;
+	}
+	return READY_LINE_READY;
+}
+
+static void
+control_end(struct worker *worker)
+{
+	int fd = worker->control.fd;
+
+	watch_remove(worker->table->loop, &worker->control);
+	close(fd);
+	buf_free(&worker->control_out);
+	/* it may be ending with a sentence of its own: that says more than this */
+	if (worker->state == WORKER_STARTING)
+		timer_set(worker->table->loop, &worker->timer, CONTROL_CLOSED_GRACE_MS);
+}
+
+static void
+control_line(struct worker *worker, struct str line)
+{
+	char text[FAILURE_SUMMARY_BYTES];
+	int32_t concurrency;
+	struct str error;
+	bool bypass;
+
+	if (worker->state != WORKER_STARTING)
+		return; /* nothing that it says after READY means anything yet */
+	switch (ready_line_read(line, &concurrency, &bypass, &error)) {
+	case READY_LINE_READY: worker_ready(worker, concurrency, bypass); break;
+	case READY_LINE_ERROR:
+		log_escape(text, sizeof(text), error);
+		worker_fail(worker, WORKER_ERROR_GRACE_MS, "%s", text);
+		break;
+	case READY_LINE_OTHER:
+		log_escape(text, sizeof(text), line);
+		worker_fail(worker, 0, "it wrote a line on its control descriptor that means nothing: %s", text);
+		break;
+	}
+}
+
+static void
+control_lines(struct worker *worker)
+{
+	struct str rest = str_make(worker->control_line, worker->control_len);
+	ptrdiff_t feed;
+
+	while ((feed = str_find(rest, '\n')) >= 0) {
+		control_line(worker, str_make(rest.data, (size_t)feed));
+		rest = str_make(rest.data + feed + 1, rest.len - (size_t)feed - 1);
+	}
+	memmove(worker->control_line, rest.data, rest.len);
+	worker->control_len = rest.len;
+	if (worker->control_len == sizeof(worker->control_line)) {
+		control_line(worker, str_make(worker->control_line, 80));
+		worker->control_len = 0;
+	}
+}
+
+static void
+control_read(struct worker *worker)
+{
+	ssize_t len = recv(worker->control.fd, worker->control_line + worker->control_len,
+	                   sizeof(worker->control_line) - worker->control_len, MSG_DONTWAIT);
+
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len <= 0) {
+		control_end(worker);
+		return;
+	}
+	worker->control_len += (size_t)len;
+	control_lines(worker);
+}
+
+static void
+control_write(struct worker *worker)
+{
+	if (worker->control_out.len > 0) {
+		ssize_t len = send(worker->control.fd, worker->control_out.data, worker->control_out.len,
+		                   MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (len > 0)
+			buf_consume(&worker->control_out, (size_t)len);
+		else if (errno != EAGAIN && errno != EINTR)
+			buf_clear(&worker->control_out); /* gone: the end of file is read next */
+	}
+	if (worker->control_out.len == 0) {
+		buf_free(&worker->control_out);
+		watch_change(worker->table->loop, &worker->control, EPOLLIN);
+	}
+}
+
+static void
+control_ready(struct watch *watch, uint32_t events)
+{
+	struct worker *worker = container_of(watch, struct worker, control);
+
+	if (events & EPOLLOUT)
+		control_write(worker);
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && watch->ready != NULL)
+		control_read(worker);
+}
+
+/* --- a program's port ------------------------------------------------------------- */
+
+enum ready_port
+ready_port_judge(const struct procfs_listener *rows, const bool *holds, size_t count, uint32_t uid, size_t *which)
+{
+	enum ready_port result = READY_PORT_NOT_YET;
+
+	*which = 0;
+	for (size_t i = 0; i < count; i++) {
+		bool ours = holds[i] && rows[i].uid == uid;
+		enum ready_port row = READY_PORT_NOT_YET;
+		if (rows[i].bound == PROCFS_BOUND_LOOPBACK)
+			row = ours ? READY_PORT_OURS : READY_PORT_FOREIGN;
+		else if (rows[i].bound == PROCFS_BOUND_WILDCARD)
+			row = holds[i] ? READY_PORT_OPEN : READY_PORT_FOREIGN;
+		else if (holds[i] && strcmp(rows[i].address, "[::1]") != 0)
+			row = READY_PORT_OPEN;
+		else if (holds[i] && result == READY_PORT_NOT_YET)
+			row = READY_PORT_ELSEWHERE;
+		/* the worst counts: open to others, somebody else's, then ours */
+		bool worse = row == READY_PORT_OPEN || (row == READY_PORT_FOREIGN && result != READY_PORT_OPEN) ||
+			(row == READY_PORT_OURS && (result == READY_PORT_NOT_YET || result == READY_PORT_ELSEWHERE)) ||
+			row == READY_PORT_ELSEWHERE;
+		if (worse) {
+			result = row;
+			*which = i;
+		}
+	}
+	return result;
+}
+
+static void
+probe_due(struct timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, probe);
+	struct procfs_listener rows[PORT_ROWS_MAX];
+	bool holds[PORT_ROWS_MAX];
+	uint16_t port = worker->record.port;
+	size_t which;
+
+	if (worker->state != WORKER_STARTING)
+		return;
+	size_t count = procfs_listeners(port, rows, PORT_ROWS_MAX);
+	for (size_t i = 0; i < count; i++)
+		holds[i] = procfs_holds_socket(worker->child.pid, rows[i].inode);
+	enum ready_port judged = ready_port_judge(rows, holds, count, worker->app->uid, &which);
+	worker->probes_elsewhere = judged == READY_PORT_ELSEWHERE ? worker->probes_elsewhere + 1 : 0;
+	switch (judged) {
+	case READY_PORT_OURS: worker_ready(worker, (int32_t)worker->app->concurrency, false); return;
+	case READY_PORT_FOREIGN:
+		worker_fail_port(worker, "a program that is not the application's own (uid %u) listens on port %u of %s",
+		                 rows[which].uid, port, rows[which].address);
+		return;
+	case READY_PORT_OPEN:
+		worker_fail(worker, 0,
+		            "it listens on %s, port %u, where other machines can reach it; let it listen on 127.0.0.1 only",
+		            rows[which].address, port);
+		return;
+	case READY_PORT_ELSEWHERE:
+		if (worker->probes_elsewhere < PROBES_ELSEWHERE_MAX)
+			break;
+		worker_fail(worker, 0, "it listens on %s, port %u; let it listen on 127.0.0.1", rows[which].address, port);
+		return;
+	case READY_PORT_NOT_YET: break;
+	}
+	worker->probe_ms = worker->probe_ms * 5 / 4 < PROBE_MAX_MS ? worker->probe_ms * 5 / 4 : PROBE_MAX_MS;
+	timer_set(worker->table->loop, &worker->probe, worker->probe_ms);
+}
+
+void
+ready_begin(struct worker *worker, int control_fd)
+{
+	struct loop *loop = worker->table->loop;
+
+	timer_set(loop, &worker->timer, worker->app->start_timeout_ms);
+	if (control_fd < 0) {
+		worker->probe.due = probe_due;
+		worker->probe_ms = PROBE_MIN_MS;
+		worker->probes_elsewhere = 0;
+		timer_set(loop, &worker->probe, worker->probe_ms);
+		return;
+	}
+	worker->control_len = 0;
+	if (!watch_add(loop, &worker->control, control_fd, EPOLLIN | EPOLLOUT, control_ready)) {
+		close(control_fd);
+		worker_fail(worker, 0, "its control descriptor can not be watched: %s", strerror(errno));
+	}
+}

@@ -1,0 +1,342 @@
+#include "spawner/spawner.h"
+
+#include "base/log.h"
+#include "spawner/ending.h"
+#include "spawner/launch.h"
+#include "spawner/tell.h"
+#include "spawner/verbs.h"
+#include "system/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PROCESSES_SPARE = 64 /* beyond 4 × max_pool_size: while old ones drain */ };
+
+/* --- from the balancer ----------------------------------------------------------------- */
+
+static void
+refuse_spawn(struct spawner *spawner, uint32_t app_id, const char *why, uint64_t wait_ms)
+{
+	struct failure failure;
+	struct message message;
+
+	failure_init(&failure, why);
+	attempts_message(&message, app_id, &failure, wait_ms);
+	tell(spawner, &message, -1);
+}
+
+static void
+do_spawn(struct spawner *spawner, uint32_t app_id)
+{
+	const struct app_config *app = config_app_by_id(spawner->config, app_id);
+	struct workers *workers = &spawner->workers;
+	struct message message;
+
+	if (app == NULL || app_id >= SCOREBOARD_GROUPS) {
+		log_error("the balancer asked for a process of application %u, which is none of ours", app_id);
+		refuse_spawn(spawner, app_id, "there is no such application", ATTEMPTS_BACKOFF_MAX_MS);
+		return;
+	}
+	struct attempts *attempts = &workers->attempts[app_id];
+	uint64_t wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
+	if (spawner->state >= SPAWNER_DRAINING) {
+		refuse_spawn(spawner, app_id, "passenger is stopping", ATTEMPTS_BACKOFF_MAX_MS);
+	} else if (wait_ms > 0 && attempts->last != NULL) {
+		/* the last report once more: nothing was tried */
+		attempts_message(&message, app_id, attempts->last, wait_ms);
+		tell(spawner, &message, -1);
+	} else if (workers_count(workers) >= (uint64_t)spawner->config->max_pool_size * 4 + PROCESSES_SPARE) {
+		log_error("application %s: no process more: %u are there, far beyond max_pool_size = %lld", app->name,
+		          workers_count(workers), (long long)spawner->config->max_pool_size);
+		refuse_spawn(spawner, app_id, "too many processes are starting and stopping", ATTEMPTS_BACKOFF_MIN_MS);
+	} else {
+		launch_worker(workers, app);
+	}
+}
+
+static void
+from_balancer(struct supervisor *supervisor, struct message *message, int *fds, size_t fd_count)
+{
+	struct spawner *spawner = supervisor->owner;
+	struct worker *worker = workers_by_serial(&spawner->workers, message->slot, message->serial);
+	char why[256];
+
+	(void)fds;
+	(void)fd_count;
+	switch (message->type) {
+	case MESSAGE_SPAWN: do_spawn(spawner, message->app_id); break;
+	case MESSAGE_RETIRE:
+		/* one that is gone meanwhile: it was told, the messages crossed */
+		if (worker != NULL)
+			worker_retire(worker);
+		break;
+	case MESSAGE_KILL:
+		log_escape(why, sizeof(why), str_make(message->text, message->text_len));
+		if (worker != NULL)
+			worker_kill(worker, why);
+		break;
+	case MESSAGE_DRAINED:
+		/* it exits now; see supervisor_end() */
+		log_info("the balancer has finished everything");
+		break;
+	default:
+		log_critical("the balancer sent %s, which is not its to send; killing it", message_name(message->type));
+		child_signal_group(&supervisor->child, SIGKILL);
+		break;
+	}
+}
+
+static void
+balancer_started(struct supervisor *supervisor)
+{
+	tell_everything(supervisor->owner);
+}
+
+static void
+balancer_ended(struct supervisor *supervisor)
+{
+	ending_balancer_gone(supervisor->owner);
+}
+
+static void
+balancer_serving(struct supervisor *supervisor)
+{
+	struct spawner *spawner = supervisor->owner;
+	char addresses[1024];
+
+	if (spawner->state != SPAWNER_STARTING) {
+		log_notice("a new balancer (pid %d) serves", supervisor->child.pid);
+		return;
+	}
+	spawner->state = SPAWNER_SERVING;
+	listeners_text(spawner->listeners, addresses, sizeof(addresses));
+	char apps[512] = "";
+	for (size_t i = 0; i < spawner->config->app_count; i++) {
+		size_t len = strlen(apps);
+		if (spawner->config->apps[i]->enabled)
+			str_format(apps + len, sizeof(apps) - len, "%s%s", len > 0 ? ", " : "", spawner->config->apps[i]->name);
+	}
+	log_notice("passenger %s serves %s on %s (pid %d, instance %s in %s)", PASSENGER_VERSION, apps, addresses, (int)getpid(),
+	           spawner->instance_name, spawner->place->dir);
+	notify_send(&spawner->notify, "READY=1\nMAINPID=%d\nSTATUS=serves %.400s on %.400s", (int)getpid(), apps, addresses);
+}
+
+/* --- of the workers --------------------------------------------------------------------- */
+
+static void
+worker_is_ready(struct worker *worker)
+{
+	struct spawner *spawner = worker->table->owner;
+
+	tell_process(spawner, worker);
+	if (!timer_is_set(&spawner->sampling))
+		timer_set(&spawner->loop, &spawner->sampling, SNAPSHOT_SAMPLE_MS);
+}
+
+static void
+worker_has_failed(struct worker *worker, const struct failure *failure)
+{
+	struct spawner *spawner = worker->table->owner;
+	struct attempts *attempts = &worker->table->attempts[worker->app->id];
+	struct message message;
+
+	attempts_failed(attempts, failure, spawner->loop.now_ms);
+	uint64_t wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
+	log_error("application %s: a process could not be started (error %s): %s; the next try is possible in %llu s",
+	          worker->app->name, failure->id, failure->summary, (unsigned long long)(wait_ms + 999) / 1000);
+	attempts_message(&message, worker->app->id, failure, wait_ms);
+	tell(spawner, &message, -1);
+}
+
+static void
+worker_is_gone(struct worker *worker, const char *how)
+{
+	tell_of_worker(worker->table->owner, MESSAGE_PROCESS_GONE, worker, how);
+}
+
+static void
+worker_has_ended(struct workers *workers)
+{
+	struct spawner *spawner = workers->owner;
+
+	ending_worker_gone(spawner);
+}
+
+static void
+sampling_due(struct timer *timer)
+{
+	struct spawner *spawner = container_of(timer, struct spawner, sampling);
+
+	if (workers_count(&spawner->workers) == 0)
+		return;
+	snapshot_sample_cpu(&spawner->workers, SNAPSHOT_CPU_FRESH_MS);
+	timer_set(&spawner->loop, timer, SNAPSHOT_SAMPLE_MS);
+}
+
+/* --- signals ------------------------------------------------------------ */
+
+static void
+signal_received(struct signals *signals, int number, int32_t sender_pid)
+{
+	struct spawner *spawner = signals->owner;
+	char text[CONTROL_TEXT_BYTES], who[64];
+
+	switch (number) {
+	case SIGCHLD: children_reap(&spawner->children); break;
+	case SIGTERM:
+	case SIGINT:
+		str_format(who, sizeof(who), "%s from pid %d", number == SIGTERM ? "SIGTERM" : "SIGINT", sender_pid);
+		ending_stop(spawner, spawner->state >= SPAWNER_DRAINING, who);
+		break;
+	case SIGHUP: (void)verbs_reload(spawner, text, sizeof(text)); break;
+	case SIGUSR1: (void)verbs_reopen_logs(spawner, text, sizeof(text)); break;
+	default: break;
+	}
+}
+
+/* --- the beginning ------------------------------------------------------------------------------ */
+
+static const struct supervisor_events supervisor_events = {
+	.started = balancer_started,
+	.message = from_balancer,
+	.serving = balancer_serving,
+	.ended = balancer_ended,
+};
+
+static const struct worker_events worker_events = {
+	.ready = worker_is_ready,
+	.failed = worker_has_failed,
+	.gone = worker_is_gone,
+	.ended = worker_has_ended,
+};
+
+static bool
+say(const char *what)
+{
+	log_critical("%s: %s", what, strerror(errno));
+	return false;
+}
+
+/* The configuration as the balancer gets it. */
+static bool
+make_config_fd(struct spawner *spawner)
+{
+	struct buf text = {0};
+
+	config_write(spawner->config, &text);
+	spawner->config_fd = memfd_create("passenger-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	bool done = spawner->config_fd >= 0 && write(spawner->config_fd, text.data, text.len) == (ssize_t)text.len &&
+		fcntl(spawner->config_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+	buf_free(&text);
+	return done || say("the configuration can not be put into memory");
+}
+
+static void
+fill_parts(struct spawner *spawner, const struct spawner_start *start)
+{
+	spawner->workers.loop = &spawner->loop;
+	spawner->workers.children = &spawner->children;
+	spawner->workers.board = spawner->board;
+	spawner->workers.config = start->config;
+	spawner->workers.apps_fd = start->place->apps_fd;
+	spawner->workers.apps_dir = start->place->apps_dir;
+	spawner->workers.loaders_dir = start->place->loaders_dir;
+	spawner->workers.socket_uid = start->balancer_uid != geteuid() ? start->balancer_uid : SOCKET_KEEP_ID;
+	spawner->workers.socket_gid = start->balancer_gid != getegid() ? start->balancer_gid : SOCKET_KEEP_ID;
+	spawner->workers.descriptors_soft = start->descriptors_soft;
+	spawner->workers.events = &worker_events;
+	spawner->workers.owner = spawner;
+	workers_init(&spawner->workers);
+	spawner->supervisor.loop = &spawner->loop;
+	spawner->supervisor.children = &spawner->children;
+	spawner->supervisor.board = spawner->board;
+	spawner->supervisor.uid = start->balancer_uid;
+	spawner->supervisor.gid = start->balancer_gid;
+	spawner->supervisor.events = &supervisor_events;
+	spawner->supervisor.owner = spawner;
+	supervisor_init(&spawner->supervisor);
+	spawner->snapshot.workers = &spawner->workers;
+	spawner->snapshot.supervisor = &spawner->supervisor;
+	spawner->snapshot.listeners = start->listeners;
+	spawner->snapshot.instance_name = spawner->instance_name;
+	spawner->snapshot.started_unix_us = clock_unix_us();
+	spawner->control.events = &verbs_control_events;
+	spawner->control.owner = spawner;
+	spawner->sampling.due = sampling_due;
+	spawner->strays.due = ending_strays_due;
+}
+
+static bool
+write_instance(const struct spawner *spawner)
+{
+	struct instance instance = {.pid = (int32_t)getpid(), .started = spawner->snapshot.started_unix_us / 1000000};
+	const struct config *config = spawner->config;
+
+	str_cut_z(instance.name, sizeof(instance.name), str_from(spawner->instance_name));
+	str_cut_z(instance.version, sizeof(instance.version), STR(PASSENGER_VERSION));
+	str_cut_z(instance.config, sizeof(instance.config),
+	          str_from(config->path != NULL ? config->path : config->app_count > 0 ? config->apps[0]->root : "-"));
+	return instance_write(spawner->place->dir_fd, &instance) || say("instance.txt can not be written");
+}
+
+static bool
+begin(struct spawner *spawner, const struct spawner_start *start)
+{
+	static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+	char error[LOG_FILES_ERROR_BYTES];
+
+	children_init(&spawner->children);
+	spawner->signals.received = signal_received;
+	spawner->signals.owner = spawner;
+	if (!loop_init(&spawner->loop) || !signals_open(&spawner->signals, &spawner->loop, numbers, array_count(numbers)))
+		return say("the event loop can not be made");
+	if (!children_adopt())
+		log_warn("orphans of applications go to process 1: %s", strerror(errno));
+	spawner->board = scoreboard_create(&spawner->board_fd);
+	if (spawner->board == NULL)
+		return say("the scoreboard can not be made");
+	fill_parts(spawner, start);
+	if (!log_files_open(&spawner->logs, spawner->config, error)) {
+		log_critical("%s", error);
+		return false;
+	}
+	notify_open(&spawner->notify, &spawner->loop);
+	if (!make_config_fd(spawner) || !write_instance(spawner))
+		return false;
+	if (!control_server_open(&spawner->control, &spawner->loop, spawner->place->control_path, error, sizeof(error))) {
+		log_critical("%s", error);
+		return false;
+	}
+	if (!supervisor_start(&spawner->supervisor))
+		return say("no balancer can be started");
+	return true;
+}
+
+int
+spawner_run(const struct spawner_start *start)
+{
+	struct spawner *spawner = calloc(1, sizeof(*spawner));
+
+	if (spawner == NULL)
+		abort();
+	spawner->board_fd = spawner->config_fd = -1;
+	spawner->logs = (struct log_files){.access_fd = -1, .slow_fd = -1};
+	spawner->notify.fd = -1;
+	spawner->config = start->config;
+	spawner->source = start->source;
+	spawner->place = start->place;
+	spawner->listeners = start->listeners;
+	str_cut_z(spawner->instance_name, sizeof(spawner->instance_name), str_from(start->instance_name));
+	bool begun = begin(spawner, start);
+	if (begun)
+		loop_run(&spawner->loop);
+	ending_finish(spawner);
+	loop_free(&spawner->loop);
+	free(spawner);
+	return begun ? 0 : 1;
+}

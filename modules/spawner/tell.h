@@ -1,0 +1,20 @@
+/*
+ * tell: the spawner's side of the messages to the balancer.
+ */
+#ifndef SPAWNER_TELL_H
+#define SPAWNER_TELL_H
+
+#include "spawner/core.h"
+
+/* fd: -1 for none; it stays the caller's. */
+void tell(struct spawner *spawner, const struct message *message, int fd);
+/* A message that is its type, one number and a descriptor. */
+void tell_simple(struct spawner *spawner, enum message_type type, uint64_t number, int fd);
+/* MESSAGE_PROCESS with its door. */
+void tell_process(struct spawner *spawner, const struct worker *worker);
+/* A message about a worker, with a text. */
+void tell_of_worker(struct spawner *spawner, enum message_type type, const struct worker *worker, const char *text);
+/* Everything that a new balancer has to know, in the order of handover/message.h. */
+void tell_everything(struct spawner *spawner);
+
+#endif

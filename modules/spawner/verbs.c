@@ -1,0 +1,197 @@
+#include "spawner/verbs.h"
+
+#include "base/log.h"
+#include "spawner/ending.h"
+#include "spawner/tell.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+bool
+verbs_reopen_logs(struct spawner *spawner, char *error, size_t error_size)
+{
+	char first[LOG_FILES_ERROR_BYTES] = "", second[LOG_FILES_ERROR_BYTES] = "";
+	bool main_done = log_files_main(spawner->config, first);
+	bool others_done = log_files_open(&spawner->logs, spawner->config, second);
+
+	if (main_done && spawner->config->log_file != NULL)
+		tell_simple(spawner, MESSAGE_LOG_FILE, 0, STDERR_FILENO);
+	tell_simple(spawner, MESSAGE_ACCESS_LOG, 0, spawner->logs.access_fd);
+	tell_simple(spawner, MESSAGE_SLOW_LOG, 0, spawner->logs.slow_fd);
+	if (main_done && others_done) {
+		log_notice("logs are opened anew");
+		return true;
+	}
+	str_format(error, error_size, "%s%s%s", first, first[0] != '\0' && second[0] != '\0' ? "; " : "", second);
+	log_error("%s; the old one is written on", error);
+	return false;
+}
+
+bool
+verbs_reload(struct spawner *spawner, char *text, size_t text_size)
+{
+	struct config_source source = *spawner->source;
+	struct config_error error;
+
+	source.previous = spawner->config;
+	struct config *fresh = config_load(&source, &error);
+	if (fresh == NULL) {
+		str_format(text, text_size, "the configuration is wrong, and nothing was changed: %s", error.text);
+		log_error("%s", text);
+		return false;
+	}
+	struct buf before = {0}, after = {0};
+	config_write(spawner->config, &before);
+	config_write(fresh, &after);
+	bool same = str_equal(buf_str(&before), buf_str(&after));
+	buf_free(&before);
+	buf_free(&after);
+	config_free(fresh);
+	str_format(text, text_size, "%s",
+	           same ? "the configuration is right and has not changed" :
+	                  "the configuration is right; restart passenger to apply the changes, this version does not do it "
+	                  "while it runs");
+	log_notice("%s", text);
+	return true;
+}
+
+static enum control_right
+control_right(struct control_server *server, uint32_t uid)
+{
+	const struct spawner *spawner = server->owner;
+
+	if (uid == 0 || uid == geteuid())
+		return CONTROL_RIGHT_ALL;
+	for (size_t i = 0; i < spawner->config->app_count; i++)
+		if (spawner->config->apps[i]->uid == uid)
+			return CONTROL_RIGHT_OWN_STATUS;
+	return CONTROL_RIGHT_NONE;
+}
+
+static void
+answer(struct control_answer *answer, enum control_code code, const char *format, ...) printf_like(3, 4);
+
+static void
+answer(struct control_answer *out, enum control_code code, const char *format, ...)
+{
+	va_list arguments;
+
+	out->code = code;
+	va_start(arguments, format);
+	vsnprintf(out->text, sizeof(out->text), format, arguments);
+	va_end(arguments);
+}
+
+static void
+do_status(struct spawner *spawner, const struct control_request *request, uint32_t uid, enum control_right right,
+          struct control_answer *out, int *fd)
+{
+	const struct snapshot_view view = {
+		.everything = right == CONTROL_RIGHT_ALL,
+		.uid = uid,
+		.verbose = request->verbose != 0,
+	};
+
+	*fd = snapshot_take(&spawner->snapshot, &view, &out->number);
+	if (*fd < 0)
+		answer(out, CONTROL_FAILED, "the status could not be taken: %s", strerror(errno));
+	else
+		answer(out, CONTROL_OK, "%s", "");
+}
+
+/* A name, or the beginning of a root. */
+static bool
+app_is_meant(const struct app_config *app, const char *name)
+{
+	if (name[0] != '/')
+		return strcmp(app->name, name) == 0;
+	size_t len = strlen(name);
+	while (len > 1 && name[len - 1] == '/')
+		len--;
+	return strncmp(app->root, name, len) == 0 && (app->root[len] == '\0' || app->root[len] == '/' || len == 1);
+}
+
+static bool
+balancer_listens(const struct spawner *spawner, struct control_answer *out)
+{
+	if (spawner->supervisor.state == SUPERVISOR_SERVING)
+		return true;
+	answer(out, CONTROL_FAILED, spawner->state >= SPAWNER_DRAINING ? "passenger is stopping" :
+	                                                                  "the balancer is being started; try again in a moment");
+	return false;
+}
+
+static void
+do_restart(struct spawner *spawner, const char *name, struct control_answer *out)
+{
+	struct message message;
+	size_t count = 0;
+
+	if (!balancer_listens(spawner, out))
+		return;
+	for (size_t i = 0; i < spawner->config->app_count; i++) {
+		const struct app_config *app = spawner->config->apps[i];
+		if (!app->enabled || !app_is_meant(app, name))
+			continue;
+		/* who restarts has mended what was wrong: no need to wait */
+		attempts_reset(&spawner->workers.attempts[app->id]);
+		message_init(&message, MESSAGE_RESTART);
+		message.app_id = app->id;
+		tell(spawner, &message, -1);
+		log_notice("application %s: restart", app->name);
+		count++;
+	}
+	out->number = count;
+	if (count > 0)
+		answer(out, CONTROL_OK, "%zu application%s", count, count == 1 ? "" : "s");
+	else
+		answer(out, CONTROL_NOT_FOUND, "there is no application %s", name);
+}
+
+static void
+do_detach(struct spawner *spawner, uint64_t pid, struct control_answer *out)
+{
+	struct worker *worker = pid <= INT32_MAX ? workers_by_pid(&spawner->workers, (int32_t)pid) : NULL;
+
+	if (worker == NULL) {
+		answer(out, CONTROL_NOT_FOUND, "there is no application process %llu", (unsigned long long)pid);
+	} else if (worker_is_leaving(worker)) {
+		answer(out, CONTROL_OK, "process %d is stopping already", worker->record.pid);
+	} else if (balancer_listens(spawner, out)) {
+		tell_of_worker(spawner, MESSAGE_DETACH, worker, "");
+		log_notice("application %s: process %d is detached", worker->app->name, worker->record.pid);
+		answer(out, CONTROL_OK, "%s", "");
+	}
+}
+
+static bool
+control_request(struct control_server *server, const struct control_request *request, uint32_t uid, enum control_right right,
+                struct control_answer *out, int *fd)
+{
+	struct spawner *spawner = server->owner;
+	char who[64];
+
+	switch (request->verb) {
+	case CONTROL_STATUS: do_status(spawner, request, uid, right, out, fd); return true;
+	case CONTROL_STOP:
+		str_format(who, sizeof(who), "`passenger stop` by uid %u", uid);
+		ending_stop(spawner, request->number != 0, who);
+		return false;
+	case CONTROL_REOPEN_LOGS:
+		out->code = verbs_reopen_logs(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
+		return true;
+	case CONTROL_RELOAD:
+		out->code = verbs_reload(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
+		return true;
+	case CONTROL_RESTART: do_restart(spawner, request->name, out); return true;
+	case CONTROL_DETACH: do_detach(spawner, request->number, out); return true;
+	default: answer(out, CONTROL_BAD, "this passenger (%s) does not know that request", PASSENGER_VERSION); return true;
+	}
+}
+
+const struct control_events verbs_control_events = {
+	.right = control_right,
+	.request = control_request,
+};

@@ -1,0 +1,482 @@
+#include "spawner/worker.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "config/app_type.h"
+#include "system/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+void
+workers_init(struct workers *workers)
+{
+	for (size_t i = 0; i < WORKER_STATE_N; i++)
+		list_init(&workers->states[i]);
+	workers->next_serial = 1;
+}
+
+uint32_t
+workers_count(const struct workers *workers)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < WORKER_STATE_N; i++)
+		count += workers->states[i].count;
+	return count;
+}
+
+uint32_t
+workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state)
+{
+	uint32_t count = 0;
+
+	list_each(&workers->states[state], node)
+		count += container_of(node, struct worker, node)->app->id == app_id ? 1 : 0;
+	return count;
+}
+
+struct worker *
+workers_by_serial(const struct workers *workers, uint32_t slot, uint64_t serial)
+{
+	struct worker *worker = slot < SCOREBOARD_PROCESSES ? workers->slots[slot].worker : NULL;
+
+	return worker != NULL && worker->record.serial == serial ? worker : NULL;
+}
+
+struct worker *
+workers_by_pid(const struct workers *workers, int32_t pid)
+{
+	for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
+		list_each(&workers->states[state], node) {
+			struct worker *worker = container_of(node, struct worker, node);
+			if (worker->has_slot && worker->child.pid == pid)
+				return worker;
+		}
+	}
+	return NULL;
+}
+
+/* The one place that writes the state. */
+static void
+worker_move(struct worker *worker, enum worker_state state)
+{
+	static const bool legal[WORKER_STATE_N][WORKER_STATE_N] = {
+		[WORKER_STARTING] = {[WORKER_RUNNING] = true, [WORKER_FAILED] = true, [WORKER_KILLED] = true},
+		[WORKER_RUNNING] = {[WORKER_RETIRING] = true, [WORKER_KILLED] = true},
+		[WORKER_RETIRING] = {[WORKER_TERMINATING] = true, [WORKER_KILLED] = true},
+		[WORKER_TERMINATING] = {[WORKER_KILLED] = true},
+		[WORKER_FAILED] = {[WORKER_STARTING] = true, [WORKER_KILLED] = true},
+	};
+
+	assert(legal[worker->state][state]);
+	list_remove(&worker->node);
+	worker->state = state;
+	list_append(&worker->table->states[state], &worker->node);
+}
+
+/* --- slots --------------------------------------------------------------------- */
+
+static bool
+slot_take(struct worker *worker)
+{
+	struct workers *workers = worker->table;
+
+	for (uint32_t i = 0; i < SCOREBOARD_PROCESSES; i++) {
+		struct worker_slot *slot = &workers->slots[i];
+		/* a balancer that has not read of the end of the one before may still write here */
+		if (slot->worker != NULL || slot->rests_until_ms > workers->loop->now_ms)
+			continue;
+		slot->worker = worker;
+		worker->has_slot = true;
+		worker->record.slot = i;
+		worker->record.serial = workers->next_serial++;
+		memset((void *)&workers->board->processes[i], 0, sizeof(workers->board->processes[i]));
+		return true;
+	}
+	return false;
+}
+
+static void
+slot_give_back(struct worker *worker)
+{
+	struct worker_slot *slot = &worker->table->slots[worker->record.slot];
+
+	if (!worker->has_slot)
+		return;
+	slot->worker = NULL;
+	slot->rests_until_ms = worker->table->loop->now_ms + WORKER_SLOT_REST_MS;
+	worker->has_slot = false;
+}
+
+/* --- the end --------------------------------------------------------------------- */
+
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void
+close_control(struct worker *worker)
+{
+	int fd = worker->control.fd;
+
+	if (worker->control.ready == NULL)
+		return;
+	watch_remove(worker->table->loop, &worker->control);
+	close(fd);
+}
+
+static void
+close_everything(struct worker *worker)
+{
+	const char *name = strrchr(worker->record.socket_path, '/');
+
+	close_control(worker);
+	close_fd(&worker->stdin_fd);
+	close_fd(&worker->error_fd);
+	close_fd(&worker->door_fd);
+	if (worker->listen_fd >= 0 && name != NULL)
+		unlinkat(worker->table->apps_fd, name + 1, 0);
+	close_fd(&worker->listen_fd);
+	capture_free(&worker->capture);
+	buf_free(&worker->control_out);
+	timer_cancel(worker->table->loop, &worker->timer);
+	timer_cancel(worker->table->loop, &worker->probe);
+}
+
+static void
+worker_bury(struct grave *grave)
+{
+	struct worker *worker = container_of(grave, struct worker, grave);
+
+	free(worker->failure);
+	free(worker);
+}
+
+static void
+worker_end(struct worker *worker)
+{
+	struct workers *workers = worker->table;
+
+	close_everything(worker);
+	slot_give_back(worker);
+	list_remove(&worker->node);
+	explicit_bzero(worker->record.password, sizeof(worker->record.password));
+	loop_bury(workers->loop, &worker->grave);
+	workers->events->ended(workers);
+}
+
+/* --- failure ---------------------------------------------------------------------- */
+
+static void
+failure_add(struct failure *failure, const char *format, ...) printf_like(2, 3);
+
+static void
+failure_add(struct failure *failure, const char *format, ...)
+{
+	size_t len = strlen(failure->details);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(failure->details + len, sizeof(failure->details) - len, format, arguments);
+	va_end(arguments);
+}
+
+/* One report a failure: to the log, to the balancer, to status. */
+static void
+failure_report(struct worker *worker, const char *how)
+{
+	struct failure *failure = worker->failure;
+	char last[FAILURE_DETAILS_BYTES];
+
+	if (failure == NULL)
+		return;
+	worker->failure = NULL;
+	failure_add(failure, "The process %s.", how);
+	if (capture_last(&worker->capture, last, sizeof(last) - 128) > 0)
+		failure_add(failure, " Its last output:\n%s", last);
+	else
+		failure_add(failure, " It wrote nothing.");
+	worker->table->events->failed(worker, failure);
+	free(failure);
+}
+
+static void
+fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list arguments)
+{
+	char summary[FAILURE_SUMMARY_BYTES];
+
+	if (worker->state != WORKER_STARTING)
+		return;
+	vsnprintf(summary, sizeof(summary), format, arguments);
+	worker->failure = malloc(sizeof(*worker->failure));
+	if (worker->failure == NULL)
+		abort();
+	failure_init(worker->failure, summary);
+	timer_cancel(worker->table->loop, &worker->probe);
+	worker_move(worker, WORKER_FAILED);
+	if (grace_ms == 0)
+		child_signal_group(&worker->child, SIGKILL);
+	worker->term_ms = grace_ms; /* 0: the next rung is the report */
+	timer_set(worker->table->loop, &worker->timer, grace_ms != 0 ? grace_ms : WORKER_REPORT_MS);
+}
+
+void
+worker_fail(struct worker *worker, uint64_t grace_ms, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fail(worker, grace_ms, format, arguments);
+	va_end(arguments);
+}
+
+void
+worker_fail_port(struct worker *worker, const char *format, ...)
+{
+	va_list arguments;
+
+	worker->another_port = worker->port_tries < WORKER_PORT_TRIES;
+	va_start(arguments, format);
+	fail(worker, 0, format, arguments);
+	va_end(arguments);
+}
+
+void
+worker_abandon(struct worker *worker, const char *sentence)
+{
+	worker_fail(worker, 0, "%s", sentence);
+	failure_report(worker, "was never started");
+	worker_end(worker);
+}
+
+/* --- time ------------------------------------------------------------------------- */
+
+static void
+failed_due(struct worker *worker)
+{
+	if (worker->term_ms != 0) {
+		worker->term_ms = 0;
+		child_signal_group(&worker->child, SIGKILL);
+		timer_set(worker->table->loop, &worker->timer, WORKER_REPORT_MS);
+	} else {
+		worker->another_port = false;
+		failure_report(worker, "was killed and has not ended yet");
+	}
+}
+
+static void
+starting_due(struct worker *worker)
+{
+	bool has_control = worker->app->type->readiness == APP_READY_CONTROL;
+
+	if (has_control && worker->control.ready == NULL)
+		worker_fail(worker, 0, "it closed its control descriptor before it was ready");
+	else
+		worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s)%s",
+		            (unsigned long long)worker->app->start_timeout_ms / 1000,
+		            (unsigned long long)worker->app->start_timeout_ms % 1000,
+		            has_control ? "" : ": it does not listen on 127.0.0.1, port $PORT");
+}
+
+static void
+worker_due(struct timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, timer);
+	struct loop *loop = worker->table->loop;
+
+	switch (worker->state) {
+	case WORKER_STARTING:
+		starting_due(worker);
+		break;
+	case WORKER_RETIRING:
+		worker_move(worker, WORKER_TERMINATING);
+		child_signal_group(&worker->child, SIGTERM);
+		timer_set(loop, &worker->timer, worker->term_ms);
+		break;
+	case WORKER_TERMINATING:
+		worker_kill(worker, "it did not stop at SIGTERM");
+		break;
+	case WORKER_FAILED: failed_due(worker); break;
+	case WORKER_RUNNING:
+	case WORKER_KILLED:
+	case WORKER_STATE_N: break;
+	}
+}
+
+void
+worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
+{
+	if (worker->state == WORKER_STARTING) {
+		worker_kill(worker, NULL);
+		return;
+	}
+	if (worker->state == WORKER_RUNNING) {
+		worker_move(worker, WORKER_RETIRING);
+		close_fd(&worker->stdin_fd);
+		/* a program of its own does not know our stdin */
+		if (worker->app->type->readiness != APP_READY_CONTROL)
+			child_signal(&worker->child, SIGTERM);
+	} else if (worker->state != WORKER_RETIRING || drain_ms >= worker->drain_ms) {
+		return;
+	}
+	worker->drain_ms = drain_ms;
+	worker->term_ms = term_ms;
+	if (drain_ms == 0)
+		worker_due(&worker->timer);
+	else
+		timer_set(worker->table->loop, &worker->timer, drain_ms);
+}
+
+void
+worker_retire(struct worker *worker)
+{
+	worker_retire_within(worker, worker->app->drain_timeout_ms, WORKER_TERM_MS);
+}
+
+void
+worker_kill(struct worker *worker, const char *why)
+{
+	if (worker->state == WORKER_KILLED)
+		return;
+	if (why != NULL)
+		log_warn("application %s: killing process %d: %s", worker->app->name, worker->child.pid, why);
+	/* reported, if it is a failure, when it is reaped */
+	if (worker->state != WORKER_FAILED) {
+		worker_move(worker, WORKER_KILLED);
+		timer_cancel(worker->table->loop, &worker->timer);
+		timer_cancel(worker->table->loop, &worker->probe);
+	}
+	child_signal_group(&worker->child, SIGKILL);
+}
+
+/* --- reaped ------------------------------------------------------------------------ */
+
+/* `passenger exec`'s sentence, if there is one. */
+static bool
+exec_sentence(struct worker *worker, char out[PLAN_ERROR_BYTES])
+{
+	ssize_t len = worker->error_fd < 0 ? 0 : read(worker->error_fd, out, PLAN_ERROR_BYTES - 1);
+
+	out[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
+static void
+ended_starting(struct worker *worker, const char *how)
+{
+	char sentence[PLAN_ERROR_BYTES];
+
+	if (exec_sentence(worker, sentence))
+		worker_fail(worker, 0, "%s", sentence);
+	else
+		worker_fail(worker, 0, "the process %s before it was ready", how);
+}
+
+static void
+ended_log(struct worker *worker, const struct child_end *end, const char *how, int32_t pid)
+{
+	const char *name = worker->app->name;
+
+	if (worker->state == WORKER_RUNNING && (end->by_signal || end->number != 0))
+		log_warn("application %s: process %d ended: %s", name, pid, how);
+	else if (worker->state == WORKER_RUNNING)
+		log_notice("application %s: process %d ended by itself: %s", name, pid, how);
+	else if (worker->has_slot)
+		log_notice("application %s: process %d stopped: %s", name, pid, how);
+}
+
+static void
+worker_ended(struct child *child, const struct child_end *end)
+{
+	struct worker *worker = container_of(child, struct worker, child);
+	char how[CHILD_END_BYTES];
+
+	child_end_text(end, how);
+	capture_close(&worker->capture);
+	if (worker->state == WORKER_STARTING)
+		ended_starting(worker, how);
+	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {
+		log_notice("application %s: %s; trying another port", worker->app->name, worker->failure->summary);
+		free(worker->failure);
+		worker->failure = NULL;
+		worker->another_port = false;
+		close_everything(worker);
+		worker_move(worker, WORKER_STARTING);
+		if (worker->again(worker))
+			return;
+	}
+	failure_report(worker, how);
+	ended_log(worker, end, how, worker->record.pid);
+	if (worker->has_slot)
+		worker->table->events->gone(worker, how);
+	worker_end(worker);
+}
+
+/* --- the beginning ------------------------------------------------------------------ */
+
+struct worker *
+worker_new(struct workers *workers, const struct app_config *app)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (worker == NULL)
+		abort();
+	worker->table = workers;
+	worker->app = app;
+	worker->state = WORKER_STARTING;
+	worker->child.pidfd = -1;
+	worker->child.ended = worker_ended;
+	worker->stdin_fd = worker->listen_fd = worker->door_fd = worker->error_fd = -1;
+	worker->timer.due = worker_due;
+	worker->grave.bury = worker_bury;
+	worker->launched_ms = workers->loop->now_ms;
+	worker->spawn_start_unix_us = clock_unix_us();
+	list_append(&workers->states[WORKER_STARTING], &worker->node);
+	return worker;
+}
+
+void
+worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
+{
+	struct workers *workers = worker->table;
+	struct message_process *record = &worker->record;
+
+	if (worker->state != WORKER_STARTING)
+		return;
+	worker->door_fd = socket_listen_loopback(&record->door_port, (int)workers->config->socket_backlog);
+	if (worker->door_fd < 0) {
+		worker_fail(worker, 0, "no door could be opened for it on 127.0.0.1: %s", strerror(errno));
+		return;
+	}
+	if (!slot_take(worker)) {
+		worker_fail(worker, 0, "there are %d processes already, more are not possible", SCOREBOARD_PROCESSES);
+		return;
+	}
+	int64_t forced = worker->app->force_max_concurrent_requests_per_process;
+	record->app_id = worker->app->id;
+	record->pid = worker->child.pid;
+	record->concurrency = forced >= 0 && forced <= INT32_MAX ? (int32_t)forced : concurrency;
+	record->protocol = (uint8_t)worker->app->type->protocol;
+	record->bypass = bypass;
+	record->started_ms = workers->loop->now_ms;
+	random_password(record->password, PASSWORD_CHARS);
+	worker->spawn_end_unix_us = clock_unix_us();
+	timer_cancel(workers->loop, &worker->timer);
+	timer_cancel(workers->loop, &worker->probe);
+	close_fd(&worker->error_fd);
+	worker_move(worker, WORKER_RUNNING);
+	attempts_reset(&workers->attempts[worker->app->id]);
+	log_notice("application %s: process %d is ready after %llu ms (concurrency %d)", worker->app->name, record->pid,
+	           (unsigned long long)(workers->loop->now_ms - worker->launched_ms), record->concurrency);
+	workers->events->ready(worker);
+}

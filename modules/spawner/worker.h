@@ -1,0 +1,161 @@
+/*
+ * worker: one application process as the spawner sees it: its pid, its
+ * sockets, its door, its slot in the scoreboard, and the ladder by which it is
+ * stopped.  When it is started and when it is stopped is the balancer's to
+ * say; how, is said here.
+ *
+ *                launch                    ready
+ *        (none) -------> STARTING -----------------> RUNNING
+ *                           |                           | retire
+ *                    failed |                           v
+ *                           v        time       RETIRING: end of file on its stdin (a loader)
+ *                         FAILED                        | drain time
+ *                           |                           v
+ *                           |                       TERMINATING: SIGTERM
+ *                           | reaped                    | 5 s
+ *                           v             reaped        v
+ *                         (none) <---------------   KILLED: SIGKILL to the group
+ *
+ * A worker is reaped from any state.  Its slot is given out again only some
+ * time after the balancer was told that it is gone.
+ */
+#ifndef SPAWNER_WORKER_H
+#define SPAWNER_WORKER_H
+
+#include "config/config.h"
+#include "handover/message.h"
+#include "handover/scoreboard.h"
+#include "spawner/attempts.h"
+#include "spawner/capture.h"
+#include "spawner/plan.h"
+#include "system/child.h"
+#include "system/procfs.h"
+
+enum {
+	WORKER_CONTROL_LINE_BYTES = 4096,
+	WORKER_TERM_MS = 5000,         /* between SIGTERM and SIGKILL */
+	WORKER_ERROR_GRACE_MS = 500,   /* a loader that said ERROR may write its backtrace */
+	WORKER_REPORT_MS = 2000,       /* a failed one that does not even die: it is reported without its end */
+	WORKER_SLOT_REST_MS = 5000,
+	WORKER_PORT_TRIES = 3,
+};
+
+enum worker_state {
+	WORKER_STARTING,
+	WORKER_RUNNING,
+	WORKER_RETIRING,
+	WORKER_TERMINATING,
+	WORKER_KILLED,
+	WORKER_FAILED,
+	WORKER_STATE_N
+};
+
+/* What status shows of a process's use of the machine. */
+struct worker_metrics {
+	uint64_t cpu_at_ms;  /* CLOCK_MONOTONIC of cpu_ticks; 0: none yet */
+	uint64_t cpu_ticks;
+	uint64_t cpu_permille;
+	uint64_t memory_at_ms; /* 0: never read */
+	struct procfs_memory memory;
+	uint64_t vsize_kb;
+	uint32_t threads, descriptors;
+};
+
+struct worker {
+	struct list_node node; /* table->states[state] */
+	enum worker_state state;
+	struct workers *table;
+	const struct app_config *app;
+	struct child child;
+	struct capture capture;
+	int stdin_fd;                /* write end: closing it asks a loader to stop; -1: none */
+	int listen_fd;               /* unix socket of a loader; -1: none */
+	int door_fd;                 /* -1: not ready yet */
+	struct watch control;        /* a loader's control descriptor */
+	struct buf control_out;      /* its arguments, not yet taken */
+	char control_line[WORKER_CONTROL_LINE_BYTES];
+	size_t control_len;
+	int error_fd;                /* `passenger exec`'s sentence; -1: none */
+	struct timer timer;          /* STARTING: deadline; afterwards: the next rung of the ladder */
+	struct timer probe;          /* STARTING, port: look again */
+	uint64_t probe_ms;
+	uint32_t probes_elsewhere;   /* in a row: it listens, but not where it should */
+	uint32_t port_tries;
+	bool (*again)(struct worker *worker); /* starts it once more on another port; false: it was given up and reported */
+	struct failure *failure;     /* FAILED: until it is reported */
+	bool another_port;           /* FAILED, but only the port was to blame */
+	uint64_t drain_ms, term_ms;  /* rungs of the ladder */
+	bool has_slot;
+	struct message_process record; /* complete from RUNNING on */
+	uint64_t launched_ms;        /* CLOCK_MONOTONIC */
+	int64_t spawn_start_unix_us, spawn_end_unix_us;
+	char user[64];
+	struct worker_metrics metrics;
+	struct grave grave;
+};
+
+/* Whom the table tells. */
+struct worker_events {
+	void (*ready)(struct worker *worker);  /* has a door and a slot now */
+	void (*failed)(struct worker *worker, const struct failure *failure);
+	void (*gone)(struct worker *worker, const char *how); /* was ready; its slot and sockets are still there */
+	void (*ended)(struct workers *workers); /* one worker fewer of any state; its memory goes at the turn's end */
+};
+
+struct worker_slot {
+	struct worker *worker;
+	uint64_t rests_until_ms;
+};
+
+struct workers {
+	struct loop *loop;
+	struct children *children;
+	struct scoreboard *board;
+	const struct config *config;
+	int apps_fd;             /* directory of the unix sockets */
+	const char *apps_dir;    /* its path */
+	const char *loaders_dir; /* path of the loaders' files */
+	uint32_t socket_uid;     /* who may connect: the balancer */
+	uint32_t socket_gid;
+	uint64_t descriptors_soft;
+	const struct worker_events *events;
+	void *owner;
+	struct list states[WORKER_STATE_N];
+	uint64_t next_serial;
+	struct worker_slot slots[SCOREBOARD_PROCESSES];
+	struct attempts attempts[SCOREBOARD_GROUPS];
+};
+
+void workers_init(struct workers *workers);
+/* All of any state. */
+uint32_t workers_count(const struct workers *workers);
+uint32_t workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state);
+/* NULL when the slot does not hold this one (any more): both numbers come from the balancer. */
+struct worker *workers_by_serial(const struct workers *workers, uint32_t slot, uint64_t serial);
+/* A ready one, or NULL. */
+struct worker *workers_by_pid(const struct workers *workers, int32_t pid);
+
+/* A fresh one in STARTING, without a process. */
+struct worker *worker_new(struct workers *workers, const struct app_config *app);
+/* Its program serves: opens its door and takes a slot.  (It may fail over that.) */
+void worker_ready(struct worker *worker, int32_t concurrency, bool bypass);
+/* It can not be started: the sentence is the report's summary.  grace_ms: it may
+ * go by itself for so long. */
+void worker_fail(struct worker *worker, uint64_t grace_ms, const char *format, ...) printf_like(3, 4);
+/* The port was somebody else's: tried again on another one. */
+void worker_fail_port(struct worker *worker, const char *format, ...) printf_like(2, 3);
+/* No process came to be, as the sentence says: reported, and gone. */
+void worker_abandon(struct worker *worker, const char *sentence);
+/* Down the ladder, in the application's own times or in these. Nothing when it is on it. */
+void worker_retire(struct worker *worker);
+void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);
+/* SIGKILL to the group now. */
+void worker_kill(struct worker *worker, const char *why);
+/* Is it told to stop? */
+static inline bool
+worker_is_leaving(const struct worker *worker)
+{
+	return worker->state != WORKER_RUNNING && worker->state != WORKER_STARTING;
+}
+
+#endif

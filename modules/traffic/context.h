@@ -1,0 +1,39 @@
+/*
+ * context: what every room of traffic shares: the loop, the pool, the living
+ * configuration and the buffers that are only used inside one callback.
+ */
+#ifndef TRAFFIC_CONTEXT_H
+#define TRAFFIC_CONTEXT_H
+
+#include "config/app_type.h"
+#include "pool/pool.h"
+#include "wire/http.h"
+
+enum {
+	TRAFFIC_SCRATCH_BYTES = 64 * 1024,
+	TRAFFIC_HEAD_BYTES = HTTP_HEAD_BYTES_MAX + 40 * 1024, /* a rewritten head: the peer's and what we add */
+};
+
+enum traffic_state { TRAFFIC_SERVING, TRAFFIC_DRAINING };
+
+struct traffic {
+	struct loop *loop;
+	struct pool *pool;
+	const struct config *config;
+	struct scoreboard *scoreboard;
+	enum traffic_state state;
+	struct list listeners; /* front listeners and doors */
+	struct list clients;
+	uint32_t requests;     /* that are not ended */
+	int access_log_fd;     /* -1: off */
+	int slow_log_fd;       /* -1: the main log */
+	void (*quiet)(struct traffic *traffic); /* draining, and the last request has ended */
+
+	/* Valid inside one callback only. */
+	char scratch[TRAFFIC_SCRATCH_BYTES];
+	char head[TRAFFIC_HEAD_BYTES];
+	struct http_request request;
+	struct http_response response;
+};
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * spool: bytes on their way that the other side does not take yet.  First in,
+ * first out; the first ones in memory blocks, what goes over the memory limit
+ * in one unlinked file.  How full it may get is the caller's to decide:
+ * spool_bytes() against a mark.
+ */
+#ifndef TRAFFIC_SPOOL_H
+#define TRAFFIC_SPOOL_H
+
+#include "base/block.h"
+#include "base/str.h"
+
+#include <sys/uio.h>
+
+struct spool {
+	struct block *first, *last; /* in memory, before everything in the file */
+	uint64_t memory_bytes;
+	uint64_t memory_max;
+	int file_fd;                /* -1: none */
+	uint64_t file_from, file_to;
+	const char *dir;            /* where the file goes; NULL: memory only */
+};
+
+void spool_init(struct spool *spool, uint64_t memory_max, const char *dir);
+/* False when it must go to a file and that cannot be had or is full (errno);
+ * then nothing of it was added. */
+bool spool_append(struct spool *spool, const char *data, size_t len) must_check;
+static inline uint64_t
+spool_bytes(const struct spool *spool)
+{
+	return spool->memory_bytes + (spool->file_to - spool->file_from);
+}
+/* The next bytes in memory; brings a block in from the file when memory is
+ * empty.  Empty when there is nothing (or, errno set, when the file fails). */
+struct str spool_peek(struct spool *spool);
+void spool_consume(struct spool *spool, size_t len);
+/* Everything goes back; usable again. */
+void spool_free(struct spool *spool);
+
+#endif

@@ -1,0 +1,2 @@
+# Can't be loaded: ends the process.
+exit 3

@@ -1,0 +1,2 @@
+# Can't be loaded: raises.
+raise "this application can't be loaded"

@@ -1,0 +1,5 @@
+# The application "hijack_full" inside Rack::Lint, which raises when server or
+# application break Rack's specification.
+require "rack/lint"
+use Rack::Lint
+run Array(Rack::Builder.parse_file(File.expand_path("../hijack_full/config.ru", __dir__))).first
