@@ -948,6 +948,7 @@ module PhusionPassenger
 			NUL = "\0"
 			TOKEN = /\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\z/n
 			CONNECTION_CLOSE = "Connection: close\r\n"
+			UNPACK = [] # formats by the number of strings
 
 			STATUS_LINES = {
 				200 => "OK", 201 => "Created", 202 => "Accepted", 204 => "No Content", 206 => "Partial Content",
@@ -992,7 +993,7 @@ module PhusionPassenger
 
 			# Reads what has come on the connection up to the end of a frame head
 			# with its payload. Returns the flags of a request, :ping, or nil when
-			# nothing was there to read; the payload is left for answer.
+			# nothing was there to read; the frame is left for answer.
 			def read_frame(connection)
 				return nil if connection.unread_body && !drained?(connection)
 				bytes = connection.rest
@@ -1004,11 +1005,8 @@ module PhusionPassenger
 				read = bytes.bytesize
 				bytes = read_more(connection, bytes, HEAD_BYTES) if read < HEAD_BYTES
 				length = bytes.unpack1("@4N")
-				if read == HEAD_BYTES + length
-					@payload = bytes.unpack1("@8a*")
-				else
-					@payload = assemble(connection, bytes, length)
-				end
+				bytes = assemble(connection, bytes, length) unless read == HEAD_BYTES + length
+				@frame = bytes
 				frame_kind(bytes, length)
 			rescue SystemCallError, IOError => error
 				raise error if error.is_a?(Disconnected)
@@ -1049,8 +1047,9 @@ module PhusionPassenger
 				raise BadFrame, "a frame of #{length} bytes" if length > MAX_PAYLOAD_BYTES
 				wanted = HEAD_BYTES + length
 				bytes = read_more(connection, bytes, wanted) if bytes.bytesize < wanted
-				connection.give_back(bytes.byteslice(wanted, bytes.bytesize)) if bytes.bytesize > wanted
-				bytes.byteslice(HEAD_BYTES, length)
+				return bytes if bytes.bytesize == wanted
+				connection.give_back(bytes.byteslice(wanted, bytes.bytesize))
+				bytes.byteslice(0, wanted)
 			end
 
 			def frame_kind(bytes, length)
@@ -1086,15 +1085,24 @@ module PhusionPassenger
 			end
 
 			def environment(exchange)
-				pairs = @payload.split(NUL, -1)
-				raise BadFrame, "a request without an end" unless pairs.pop == "" && pairs.size.even?
-				raise BadFrame, "#{pairs.size / 2} names in a request" if pairs.size > 2 * MAX_PAIRS
+				pairs = payload_strings
 				pairs.push("rack.input", EMPTY_INPUT, "rack.hijack", exchange, "rack.early_hints", EarlyHints.new(exchange),
-					"rack.after_reply", [], "rack.response_finished", [])
-				env = Hash[*pairs.concat(@constant_pairs)]
+					"rack.after_reply", [])
+				pairs.push("rack.response_finished", []) if @rack3
+				env = Hash[*pairs.concat(@constant_pairs)] # the quickest way there is
 				env["rack.url_scheme"] = "https" if env["HTTPS"] == "on"
 				env["HTTP_VERSION"] = env["SERVER_PROTOCOL"]
 				exchange.env = env
+			end
+
+			# The NUL-terminated strings after the frame's head. One unpack with as
+			# many Z* as there are strings is quicker than a split.
+			def payload_strings
+				head = @frame.byteslice(0, HEAD_BYTES)
+				count = @frame.count(NUL) - head.count(NUL)
+				raise BadFrame, "a request without an end" unless count.even? && count > 0 && @frame.getbyte(-1) == 0
+				raise BadFrame, "#{count / 2} names in a request" if count > 2 * MAX_PAIRS
+				@frame.unpack(UNPACK[count] ||= "@8#{"Z*" * count}".freeze)
 			end
 
 			def attach_input(connection, flags, env)

@@ -240,6 +240,9 @@ balancer_config(struct balancer *balancer, int fd, uint64_t bytes)
 	}
 	balancer->config = config;
 	balancer->traffic.config = config;
+	balancer->traffic.spool_dir = config->data_buffer_dir;
+	if (balancer->traffic.spool_dir == NULL && (balancer->traffic.spool_dir = getenv("TMPDIR")) == NULL)
+		balancer->traffic.spool_dir = "/tmp";
 	log_set_level((enum log_level)config->log_level);
 	pool_configure(&balancer->pool, config);
 	return true;

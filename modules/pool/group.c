@@ -100,7 +100,9 @@ group_take(struct group *group, struct session *session)
 	const struct app_config *app = group->app;
 	struct pool *pool = group->pool;
 	session->kind = SESSION_BALANCED;
-	if (group->queue.count == 0 && group->heap_count > 0 && !process_is_full(group->heap[0])) {
+	/* Who waits at the door of the least busy one comes first. */
+	if (group->queue.count == 0 && group->heap_count > 0 && !process_is_full(group->heap[0]) &&
+	    group->heap[0]->waiting.count == 0) {
 		session->queued_ms = pool->loop->now_ms;
 		session_activate(group->heap[0], session);
 		return GROUP_TAKEN;
@@ -133,6 +135,14 @@ group_touch(struct group *group)
 }
 
 void
+group_forget_failure(struct group *group)
+{
+	group->failure[0] = 0;
+	group->backoff_until_ms = 0;
+	atomic_store_explicit(&group->board->backoff_until_ms, 0, memory_order_relaxed);
+}
+
+void
 group_detach(struct process *process)
 {
 	struct group *group = process->group;
@@ -150,8 +160,7 @@ group_detach(struct process *process)
 void
 group_restart(struct group *group)
 {
-	group->failure[0] = 0;
-	group->backoff_until_ms = 0;
+	group_forget_failure(group);
 	list_each(&group->processes[PROCESS_ENABLED], node)
 	{
 		group_detach(container_of(node, struct process, node));

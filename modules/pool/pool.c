@@ -24,10 +24,28 @@ pool_group(struct pool *pool, uint32_t app_id)
 
 /* ---- groups ---- */
 
+/* Nobody is left who could serve them. */
+static void
+group_fail_queue(struct group *group, enum session_event event)
+{
+	uint32_t left = group->queue.count;
+	struct list_node *node;
+	while (left-- > 0 && (node = list_first(&group->queue)) != NULL) {
+		struct session *session = container_of(node, struct session, node);
+		session_end(session);
+		session->event(session, event);
+	}
+}
+
 static void
 group_pumped(struct soon *soon)
 {
 	struct group *group = container_of(soon, struct group, pump);
+	while (group->queue.count > 0 && group->heap_count > 0 && process_serve(group->heap[0]))
+		continue;
+	/* No process will come any more. */
+	if (group->pool->state == POOL_DRAINING && group->heap_count == 0)
+		group_fail_queue(group, SESSION_STOPPED);
 	pool_consider(group->pool, group);
 }
 
@@ -147,16 +165,14 @@ pool_attach(struct pool *pool, const struct message_process *record)
 	struct process *process = malloc(sizeof(*process));
 	if (process == NULL)
 		abort();
-	int64_t forced = group->app->force_max_concurrent_requests_per_process;
-	process_init(process, group, record, &pool->scoreboard->processes[record->slot]);
-	if (forced >= 0)
-		process->record.concurrency = (int32_t)forced;
+	struct message_process wanted = *record;
+	if (group->app->force_max_concurrent_requests_per_process >= 0)
+		wanted.concurrency = (int32_t)group->app->force_max_concurrent_requests_per_process;
+	process_init(process, group, &wanted, &pool->scoreboard->processes[record->slot]);
 	pool->by_slot[record->slot] = process;
 	pool->process_count++;
 	pool_spawn_answered(pool, group);
-	group->failure[0] = 0;
-	group->backoff_until_ms = 0;
-	process->state = record->retiring ? PROCESS_RETIRING : PROCESS_ENABLED;
+	group_forget_failure(group);
 	list_append(&group->processes[process->state], &process->node);
 	pool->hooks.attached(pool->hooks.owner, process);
 	for (uint32_t i = process->doubt; i > 0; i--)
@@ -206,19 +222,6 @@ pool_spawning(struct pool *pool, uint32_t app_id)
 	atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);
 }
 
-/* Nobody is left who could serve them. */
-static void
-group_fail_queue(struct group *group, enum session_event event)
-{
-	uint32_t left = group->queue.count;
-	struct list_node *node;
-	while (left-- > 0 && (node = list_first(&group->queue)) != NULL) {
-		struct session *session = container_of(node, struct session, node);
-		session_end(session);
-		session->event(session, event);
-	}
-}
-
 void
 pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms)
 {
@@ -244,15 +247,25 @@ group_wants_minimum(const struct group *group)
 	return group_size(group) < (uint64_t)group->app->min_instances;
 }
 
+/* Requests at once in one process; 0: unlimited. */
+static int64_t
+group_places_each(const struct group *group)
+{
+	const struct app_config *app = group->app;
+	if (app->force_max_concurrent_requests_per_process >= 0)
+		return app->force_max_concurrent_requests_per_process;
+	if (group->heap_count > 0)
+		return group->heap[0]->record.concurrency;
+	return app->type->protocol == APP_PROTOCOL_HTTP ? app->concurrency : app->thread_count;
+}
+
 /* Somebody waits whom the processes that are on their way will not serve. */
 static bool
 group_wants_more(const struct group *group)
 {
 	if (group->queue.count == 0)
 		return false;
-	int64_t each = group->app->force_max_concurrent_requests_per_process;
-	if (each < 0)
-		each = group->heap_count > 0 ? group->heap[0]->record.concurrency : group->app->thread_count;
+	int64_t each = group_places_each(group);
 	if (group->heap_count == 0 && group->spawning == 0)
 		return true;
 	return each > 0 && group->queue.count > (uint64_t)each * group->spawning;
@@ -266,10 +279,15 @@ group_may_grow(const struct group *group)
 }
 
 static bool
+process_is_empty(const struct process *process)
+{
+	return process->active.count == 0 && process->doubt == 0 && process->waiting.count == 0;
+}
+
+static bool
 process_is_idle(const struct process *process)
 {
-	return process->state == PROCESS_ENABLED && process->active.count == 0 && process->doubt == 0 &&
-	       process->waiting.count == 0;
+	return process->state == PROCESS_ENABLED && process_is_empty(process);
 }
 
 /* The process of another group that has been idle for longest. */
@@ -292,7 +310,8 @@ pool_idlest(struct pool *pool, const struct group *except)
 	return idlest;
 }
 
-/* Detached and retiring processes leave soon: no second one is evicted for the same wish. */
+/* Empty ones that are out of rotation leave soon: no second one is evicted for the same wish.
+ * A detached one that is at work may stay for hours. */
 static uint32_t
 pool_leaving(const struct pool *pool)
 {
@@ -300,45 +319,79 @@ pool_leaving(const struct pool *pool)
 	list_each(&pool->groups, node)
 	{
 		struct group *group = container_of(node, struct group, node);
-		leaving += group->processes[PROCESS_DETACHED].count + group->processes[PROCESS_RETIRING].count;
+		leaving += group->processes[PROCESS_RETIRING].count;
+		list_each(&group->processes[PROCESS_DETACHED], member)
+		{
+			leaving += process_is_empty(container_of(member, struct process, node));
+		}
 	}
 	return leaving;
 }
 
+/* A process of another group makes way, but only for somebody who waits: a
+ * minimum size never costs another application its process. */
 static void
-group_starve(struct pool *pool, struct group *group)
+pool_evict(struct pool *pool)
 {
-	if (!list_contains(&group->starved))
-		list_append(&pool->starved, &group->starved);
-	/* Only for somebody who waits: a minimum size never costs another application its process. */
-	if (group->queue.count > 0 && pool_leaving(pool) < pool->starved.count) {
+	uint32_t wanted = 0;
+	list_each(&pool->starved, node)
+	{
+		struct group *group = container_of(node, struct group, starved);
+		if (group->queue.count == 0 || pool_leaving(pool) > wanted++)
+			continue;
 		struct process *idlest = pool_idlest(pool, group);
-		if (idlest != NULL)
-			group_detach(idlest);
+		if (idlest == NULL)
+			return;
+		group_detach(idlest);
 	}
 }
 
-void
-pool_consider(struct pool *pool, struct group *group)
+static bool
+group_wants(const struct group *group)
 {
-	uint64_t now = pool->loop->now_ms;
-	list_remove(&group->starved);
-	while (pool->state == POOL_SERVING && group->app->enabled && group_may_grow(group) &&
-	       (group_wants_minimum(group) || group_wants_more(group))) {
-		if (group->backoff_until_ms > now) {
-			timer_set(pool->loop, &group->backoff, group->backoff_until_ms - now);
+	return group->pool->state == POOL_SERVING && group->app->enabled && group_may_grow(group) &&
+	       (group_wants_minimum(group) || group_wants_more(group));
+}
+
+/* Nothing but room in the pool keeps it from one more process. */
+static bool
+group_asks(const struct group *group)
+{
+	return group_wants(group) && group->backoff_until_ms <= group->pool->loop->now_ms &&
+	       group->spawning < POOL_GROUP_SPAWNS_MAX;
+}
+
+/* Somebody who waits goes before a minimum size; among equals, who asked first. */
+static struct group *
+pool_next_starved(struct pool *pool)
+{
+	struct group *first = NULL;
+	list_each(&pool->starved, node)
+	{
+		struct group *group = container_of(node, struct group, starved);
+		if (!group_asks(group))
+			list_remove(node);
+		else if (group->queue.count > 0)
+			return group;
+		else if (first == NULL)
+			first = group;
+	}
+	return first;
+}
+
+static void
+pool_allot(struct pool *pool)
+{
+	uint64_t size_max = (uint64_t)pool->config->max_pool_size;
+	struct group *group;
+	while ((group = pool_next_starved(pool)) != NULL && pool->spawning < POOL_SPAWNS_MAX) {
+		if (pool->process_count + pool->spawning >= size_max) {
+			pool_evict(pool);
 			return;
 		}
-		if (group->spawning >= POOL_GROUP_SPAWNS_MAX)
-			return;
-		if (pool->spawning >= POOL_SPAWNS_MAX) {
-			list_append(&pool->starved, &group->starved);
-			return;
-		}
-		if (pool->process_count + pool->spawning >= (uint64_t)pool->config->max_pool_size) {
-			group_starve(pool, group);
-			return;
-		}
+		/* Behind the others, should it want another one. */
+		list_remove(&group->starved);
+		list_append(&pool->starved, &group->starved);
 		group->spawning++;
 		pool->spawning++;
 		atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);
@@ -347,22 +400,33 @@ pool_consider(struct pool *pool, struct group *group)
 }
 
 void
+pool_consider(struct pool *pool, struct group *group)
+{
+	uint64_t now = pool->loop->now_ms;
+	if (group_wants(group) && group->backoff_until_ms > now)
+		timer_set(pool->loop, &group->backoff, group->backoff_until_ms - now);
+	if (!group_asks(group))
+		list_remove(&group->starved);
+	else if (!list_contains(&group->starved))
+		list_append(&pool->starved, &group->starved);
+	if (pool->starved.count > 0)
+		pool_allot(pool);
+}
+
+/* One of them is enough: whoever considers itself considers all. */
+void
 pool_room(struct pool *pool)
 {
-	for (uint32_t left = pool->starved.count; left > 0; left--) {
-		struct list_node *node = list_take_first(&pool->starved);
-		if (node == NULL)
-			return;
-		group_touch(container_of(node, struct group, starved));
-	}
+	struct list_node *first = list_first(&pool->starved);
+	if (first != NULL)
+		group_touch(container_of(first, struct group, starved));
 }
 
 void
 pool_retire_if_empty(struct process *process)
 {
 	struct pool *pool = process->group->pool;
-	if (process->state != PROCESS_DETACHED || process->active.count > 0 || process->doubt > 0 ||
-	    process->waiting.count > 0)
+	if (process->state != PROCESS_DETACHED || !process_is_empty(process))
 		return;
 	list_remove(&process->node);
 	process->state = PROCESS_RETIRING;

@@ -46,7 +46,7 @@ struct process {
 	void *door;          /* traffic's listener */
 	struct soon pump;    /* private */
 	struct scoreboard_process *board;
-	uint64_t last_used_ms;
+	uint64_t last_used_ms; /* newest beginning of a session, or when it became idle */
 	struct grave grave;
 };
 
@@ -82,6 +82,8 @@ void session_note_status(struct session *session, uint16_t status);
 void process_init(struct process *process, struct group *group, const struct message_process *record,
                   struct scoreboard_process *board);
 void process_end_sessions(struct process *process);
+/* Gives a free place to who has waited longest, at its door or in the queue; false: no place, or nobody. */
+bool process_serve(struct process *process);
 void session_activate(struct process *process, struct session *session);
 void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
 
@@ -103,7 +105,7 @@ struct group {
 	uint32_t heap_count, heap_cap;
 	struct list queue;
 	uint32_t spawning;     /* asked of the spawner and not answered */
-	struct list_node starved; /* pool->starved: wants a process, the pool is full */
+	struct list_node starved; /* pool->starved: wants a process, the pool has no room */
 	uint64_t backoff_until_ms; /* no spawn before; 0: none */
 	struct timer backoff;
 	struct soon pump;      /* hands free places to the queue, then asks for processes */
@@ -130,6 +132,7 @@ void group_restart(struct group *group);
 
 /* Private to pool/: after anything that changes busyness, queue or size. */
 void group_touch(struct group *group);
+void group_forget_failure(struct group *group);
 void group_heap_update(struct process *process);
 void group_heap_insert(struct process *process);
 void group_heap_remove(struct process *process);
@@ -158,7 +161,7 @@ struct pool {
 	struct pool_hooks hooks;
 	enum pool_state state;
 	struct list groups;
-	struct list starved; /* groups that want a process when there is room, first in first out */
+	struct list starved; /* groups that want a process when there is room: who has waiters first, then first in first out */
 	uint32_t process_count; /* living ones, detached and retiring included */
 	uint32_t spawning;
 	struct timer reaper;  /* next idle process to be considered */

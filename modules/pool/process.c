@@ -167,18 +167,39 @@ process_next(struct process *process)
 	return at_door->queued_ms <= queued->queued_ms ? at_door : queued;
 }
 
+bool
+process_serve(struct process *process)
+{
+	struct group *group = process->group;
+	struct session *session = process_is_full(process) ? NULL : process_next(process);
+	if (session == NULL)
+		return false;
+	/* Who waits for any process gets the least busy one, unless somebody waits there for longer. */
+	if (session->state == SESSION_QUEUED && group->heap[0] != process && !process_is_full(group->heap[0])) {
+		process = group->heap[0];
+		session = process_next(process);
+	}
+	session_unwait(session);
+	session_activate(process, session);
+	session->event(session, SESSION_READY);
+	return true;
+}
+
 static void
 process_pump(struct soon *soon)
 {
 	struct process *process = container_of(soon, struct process, pump);
-	struct session *session;
-	while (!process_is_full(process) && (session = process_next(process)) != NULL) {
-		session_unwait(session);
-		session_activate(process, session);
-		session->event(session, SESSION_READY);
-	}
+	while (process_serve(process))
+		continue;
 	pool_retire_if_empty(process);
 	group_touch(process->group);
+}
+
+/* In doubt only where concurrency is counted and somebody can find out. */
+static bool
+process_can_tell(const struct process *process)
+{
+	return process->record.concurrency > 0 && process->record.protocol == APP_PROTOCOL_SESSION;
 }
 
 static void
@@ -195,7 +216,12 @@ void
 process_init(struct process *process, struct group *group, const struct message_process *record,
              struct scoreboard_process *board)
 {
-	*process = (struct process){.group = group, .record = *record, .board = board};
+	*process = (struct process){
+		.group = group,
+		.state = record->retiring ? PROCESS_RETIRING : PROCESS_ENABLED,
+		.record = *record,
+		.board = board,
+	};
 	atomic_store_explicit(&board->serial, record->serial, memory_order_relaxed);
 	process_init_lists(process);
 	process->last_used_ms = record->started_ms;
@@ -204,7 +230,7 @@ process_init(struct process *process, struct group *group, const struct message_
 		process->last_used_ms = used;
 	/* What an earlier balancer had given it may still run: nobody can tell but the process itself. */
 	uint32_t before = atomic_load_explicit(&board->sessions, memory_order_relaxed);
-	uint32_t limit = record->concurrency > 0 ? (uint32_t)record->concurrency : 0;
+	uint32_t limit = process_can_tell(process) ? (uint32_t)record->concurrency : 0;
 	process->doubt = before < limit ? before : limit;
 	for (int i = 0; i < SCOREBOARD_REQUESTS; i++) {
 		atomic_store_explicit(&board->requests[i].sequence, 0, memory_order_relaxed);
@@ -218,7 +244,10 @@ process_take(struct process *process, struct session *session, uint64_t wait_ms)
 {
 	struct loop *loop = process->group->pool->loop;
 	assert(session->state == SESSION_NONE && session->kind != SESSION_BALANCED);
-	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && process->waiting.count == 0)) {
+	/* A place that came free in this turn belongs to who waits already, at the door or in the queue. */
+	bool somebody_waits = process->waiting.count > 0 ||
+	                      (process->state == PROCESS_ENABLED && process->group->queue.count > 0);
+	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && !somebody_waits)) {
 		session_activate(process, session);
 		return true;
 	}
@@ -229,6 +258,8 @@ process_take(struct process *process, struct session *session, uint64_t wait_ms)
 	list_append(&process->waiting, &session->node);
 	session->timer.due = session_timed_out;
 	timer_set(loop, &session->timer, wait_ms);
+	if (!process_is_full(process))
+		loop_soon(loop, &process->pump);
 	return false;
 }
 
@@ -286,6 +317,7 @@ process_freed(struct process *process)
 	if (process->waiting.count > 0 || group->queue.count > 0 || process->state != PROCESS_ENABLED)
 		loop_soon(group->pool->loop, &process->pump);
 	if (process->active.count == 0 && process->doubt == 0) {
+		process->last_used_ms = group->pool->loop->now_ms;
 		pool_reap_later(group->pool);
 		if (group->pool->starved.count > 0)
 			pool_room(group->pool);
@@ -314,12 +346,11 @@ session_end(struct session *session)
 	assert(!"session state");
 }
 
-/* In doubt only where concurrency is counted and somebody can find out. */
 static void
 process_doubt(struct process *process)
 {
 	struct pool *pool = process->group->pool;
-	if (process->record.concurrency <= 0 || process->record.protocol != APP_PROTOCOL_SESSION)
+	if (!process_can_tell(process))
 		return;
 	process->doubt++;
 	process_changed(process);

@@ -56,7 +56,8 @@ struct session {
 	int32_t pid;             /* of the process it has or had; 0: none yet */
 	struct timer timer;      /* private: limit of waiting */
 	struct session_label label;
-	/* Called from the loop's soon-queue or a timer, never from inside a call of the pool. */
+	/* Called from the loop's soon-queue or a timer, or from pool_gone(), pool_spawn_failed() and pool_drain():
+	 * never from inside a call that a session's owner makes. */
 	void (*event)(struct session *session, enum session_event event);
 };
 

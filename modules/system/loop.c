@@ -287,7 +287,10 @@ loop_turn(struct loop *loop, int wait_ms)
 		struct watch *watch = event.data.ptr;
 		if (watch == NULL || watch->ready == NULL)
 			continue;
-		watch->ready(watch, event.events);
+		/* What an earlier callback of this turn does not want any more is not told. */
+		uint32_t events = event.events & (watch->events | EPOLLERR | EPOLLHUP);
+		if (events != 0)
+			watch->ready(watch, events);
 	}
 	loop->event_count = loop->event_at = 0;
 	loop_run_timers(loop);

@@ -81,13 +81,37 @@ procfs_memory(int32_t pid, struct procfs_memory *memory)
 	return memory->rss > 0;
 }
 
+/* Blank-separated words, at most max; how many. */
+static size_t
+words_of(const char *text, struct str *words, size_t max)
+{
+	size_t count = 0;
+	while (count < max) {
+		text += strspn(text, " \t\n");
+		size_t len = strcspn(text, " \t\n");
+		if (len == 0)
+			break;
+		words[count++] = str_make(text, len);
+		text += len;
+	}
+	return count;
+}
+
+/* 0 when it is no number. */
+static uint64_t
+number_of(struct str word)
+{
+	uint64_t value;
+	return str_to_u64(word, &value) ? value : 0;
+}
+
+enum { STAT_WORDS = 22, STATUS_UIDS = 4, ROW_WORDS = 10 };
+
 bool
 procfs_stat(int32_t pid, struct procfs_stat *stat)
 {
 	char text[1024];
-	unsigned long long user, system, vsize, start;
-	long threads, rss;
-	int parent, group, session;
+	struct str words[STAT_WORDS];
 
 	memset(stat, 0, sizeof(*stat));
 	if (process_file_read(pid, "stat", text, sizeof(text)) <= 0)
@@ -96,19 +120,17 @@ procfs_stat(int32_t pid, struct procfs_stat *stat)
 	const char *after = strrchr(text, ')');
 	if (after == NULL)
 		return false;
-	int got = sscanf(after + 1,
-	                 " %*c %d %d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %ld %*d %llu %llu %ld", &parent,
-	                 &group, &session, &user, &system, &threads, &start, &vsize, &rss);
-	if (got != 9)
+	/* numbered as in proc_pid_stat(5), from the third field on */
+	if (words_of(after + 1, words, STAT_WORDS) != STAT_WORDS)
 		return false;
-	stat->parent = parent;
-	stat->group = group;
-	stat->session = session;
-	stat->cpu_ticks = user + system;
-	stat->threads = threads > 0 ? (uint32_t)threads : 0;
-	stat->start_ticks = start;
-	stat->vsize_kb = vsize / 1024;
-	stat->rss_kb = rss > 0 ? (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE) / 1024 : 0;
+	stat->parent = (int32_t)number_of(words[1]);
+	stat->group = (int32_t)number_of(words[2]);
+	stat->session = (int32_t)number_of(words[3]);
+	stat->cpu_ticks = number_of(words[11]) + number_of(words[12]);
+	stat->threads = (uint32_t)number_of(words[17]);
+	stat->start_ticks = number_of(words[19]);
+	stat->vsize_kb = number_of(words[20]) / 1024;
+	stat->rss_kb = number_of(words[21]) * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 	return true;
 }
 
@@ -309,14 +331,17 @@ uid_look(int32_t pid, void *with)
 {
 	const struct uid_search *search = with;
 	char text[2048];
-	unsigned ids[4];
+	struct str ids[STATUS_UIDS];
 
 	if (process_file_read(pid, "status", text, sizeof(text)) <= 0)
 		return false;
 	const char *line = strstr(text, "\nUid:");
-	if (line == NULL || sscanf(line, "\nUid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
+	if (line == NULL || words_of(line + strlen("\nUid:"), ids, STATUS_UIDS) != STATUS_UIDS)
 		return false;
-	return ids[0] == search->uid || ids[1] == search->uid || ids[2] == search->uid || ids[3] == search->uid;
+	for (int i = 0; i < STATUS_UIDS; i++)
+		if (number_of(ids[i]) == search->uid)
+			return true;
+	return false;
 }
 
 bool
@@ -369,26 +394,25 @@ bound_inet6(struct procfs_listener *listener, const char *hex)
 static bool
 row_read(const char *line, uint16_t port, struct procfs_listener *listener, bool *matches)
 {
-	char address[33];
-	unsigned row_port, state, uid;
-	unsigned long long inode;
+	struct str words[ROW_WORDS], place, address;
 
 	*matches = false;
-	int got = sscanf(line, " %*u: %32[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %u %*u %llu", address,
-	                 &row_port, &state, &uid, &inode);
-	if (got != 5)
+	if (words_of(line, words, ROW_WORDS) != ROW_WORDS || words[1].data[0] == 'l')
 		return true; /* the heading */
-	if (state != 0x0a)
+	if (!str_equal(words[3], STR("0A")))
 		return false;
-	if (row_port != port)
+	place = words[1];
+	if (!str_split(&place, ':', &address) || place.len != 4 || strtoul(place.data, NULL, 16) != port)
 		return true;
 	*matches = true;
-	listener->uid = uid;
-	listener->inode = inode;
-	if (strlen(address) == 8)
-		bound_inet(listener, address);
-	else if (strlen(address) == 32)
-		bound_inet6(listener, address);
+	char hex[33];
+	str_cut_z(hex, sizeof(hex), address);
+	listener->uid = (uint32_t)number_of(words[7]);
+	listener->inode = number_of(words[9]);
+	if (address.len == 8)
+		bound_inet(listener, hex);
+	else if (address.len == 32)
+		bound_inet6(listener, hex);
 	else
 		*matches = false;
 	return true;

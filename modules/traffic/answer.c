@@ -318,6 +318,7 @@ answer_begin(struct request *request, const struct http_response *response, stru
 	request->backend_keep_alive = response->keep_alive;
 	session_note_status(&request->session, response->status);
 	answer_choose_framing(request, response);
+	request->client->out.memory_max = request->app->response_buffer_memory;
 	body_decoder_init(&request->answer, response->framing, response->content_length);
 	gather_add(&gather, request->client, answer_head(request, response));
 	answer_body(request, &gather, rest.data, rest.len);

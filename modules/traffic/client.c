@@ -36,7 +36,7 @@ client_open(struct traffic *traffic, struct listener *listener, int fd, const st
 		str_cut_z(client->label, sizeof(client->label), str_from(peer));
 	client->timer.due = client_timed_out;
 	client->again.run = client_input_soon;
-	spool_init(&client->out, CLIENT_OUT_MEMORY, traffic->config->data_buffer_dir);
+	spool_init(&client->out, CLIENT_OUT_MEMORY, traffic->spool_dir);
 	if (!watch_add(traffic->loop, &client->watch, fd, EPOLLIN, client_ready)) {
 		close(fd);
 		free(client);

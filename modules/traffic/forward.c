@@ -135,6 +135,12 @@ request_origin(const struct forward *forward)
 	return origin;
 }
 
+static bool
+has_request_start(const struct forward *forward)
+{
+	return forward->trusted && field_value(forward->http, HTTP_FIELD_X_REQUEST_START).len > 0;
+}
+
 /* Fields that no application sees, whatever it speaks. */
 static bool
 field_passes(const struct forward *forward, const struct http_field *field)
@@ -163,17 +169,12 @@ field_passes(const struct forward *forward, const struct http_field *field)
 	case HTTP_FIELD_X_REQUEST_ID:
 		return false;
 	case HTTP_FIELD_X_REMOTE_USER:
-	case HTTP_FIELD_X_REQUEST_START:
 		return forward->trusted;
+	case HTTP_FIELD_X_REQUEST_START:
+		return has_request_start(forward);
 	default:
 		return true;
 	}
-}
-
-static bool
-has_request_start(const struct forward *forward)
-{
-	return forward->trusted && field_value(forward->http, HTTP_FIELD_X_REQUEST_START).len > 0;
 }
 
 /* ---- the session protocol's environment ---- */
@@ -211,11 +212,10 @@ put_fields(struct writer *writer, const struct forward *forward)
 		const struct http_field *field = &http->fields[i];
 		if ((merged[i / 64] >> (i % 64) & 1) || !field_passes(forward, field))
 			continue;
-		if (field->id == HTTP_FIELD_CONTENT_TYPE) {
-			put_pair(writer, STR("CONTENT_TYPE"), field->value);
-			continue;
-		}
-		put_cgi_name(writer, field->name);
+		if (field->id == HTTP_FIELD_CONTENT_TYPE)
+			put(writer, STR("CONTENT_TYPE"));
+		else
+			put_cgi_name(writer, field->name);
 		put_char(writer, 0);
 		put(writer, field->value);
 		for (uint32_t j = i + 1; j < http->field_count; j++) {
@@ -328,19 +328,23 @@ put_field(struct writer *writer, struct str name, struct str value)
 static void
 put_forwarded_for(struct writer *writer, const struct forward *forward)
 {
-	struct str before = field_value(forward->http, HTTP_FIELD_X_FORWARDED_FOR);
-	if (forward->trusted || forward->peer.len == 0) {
-		if (before.len > 0)
-			put_field(writer, STR("X-Forwarded-For"), before);
-		return;
-	}
-	put(writer, STR("X-Forwarded-For: "));
-	if (before.len > 0) {
+	const struct http_request *http = forward->http;
+	struct str before = STR("X-Forwarded-For: ");
+	for (uint32_t i = 0; i < http->field_count; i++) {
+		const struct http_field *field = &http->fields[i];
+		if (field->id != HTTP_FIELD_X_FORWARDED_FOR || field->value.len == 0)
+			continue;
 		put(writer, before);
-		put(writer, STR(", "));
+		put(writer, field->value);
+		before = STR(", ");
 	}
-	put(writer, forward->peer);
-	put(writer, STR("\r\n"));
+	if (!forward->trusted && forward->peer.len > 0) {
+		put(writer, before);
+		put(writer, forward->peer);
+		before = STR(", ");
+	}
+	if (before.len == 2)
+		put(writer, STR("\r\n"));
 }
 
 size_t
@@ -348,6 +352,8 @@ forward_http(const struct forward *forward, char *out, size_t out_size)
 {
 	const struct http_request *http = forward->http;
 	struct writer writer = {.at = out, .end = out + out_size - FORWARD_FINISH_BYTES};
+	if (out_size < FORWARD_FINISH_BYTES)
+		return 0;
 	put(&writer, http->method);
 	put_char(&writer, ' ');
 	put(&writer, http->path);

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { SPOOL_PUNCH_BYTES = 1024 * 1024 };
+
 void
 spool_init(struct spool *spool, uint64_t memory_max, const char *dir)
 {
@@ -108,10 +110,16 @@ spool_fill_from_file(struct spool *spool)
 	spool->first = spool->last = block;
 	spool->memory_bytes = (uint64_t)got;
 	spool->file_from += (uint64_t)got;
+	uint64_t done = spool->file_from / SPOOL_PUNCH_BYTES * SPOOL_PUNCH_BYTES;
 	if (spool->file_from == spool->file_to) {
 		/* Empty again: the next overflow begins at 0 and the disk gets its room back. */
 		spool->file_from = spool->file_to = 0;
 		if (ftruncate(spool->file_fd, 0) < 0)
+			errno = 0;
+	} else if (done > spool->file_from - (uint64_t)got) {
+		/* It may never be empty (a long answer to a slow client): what was read takes no room on the disk. */
+		if (fallocate(spool->file_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		              (off_t)(done - SPOOL_PUNCH_BYTES), SPOOL_PUNCH_BYTES) < 0)
 			errno = 0;
 	}
 }

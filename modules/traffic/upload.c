@@ -23,7 +23,7 @@ upload_begin(struct request *request, const struct http_request *http)
 	}
 	/* Read before a process is taken: it may overflow into a file.  Streamed: it never waits for long. */
 	if (app->buffer_upload)
-		spool_init(&request->up, app->request_buffer_memory, request->traffic->config->data_buffer_dir);
+		spool_init(&request->up, app->request_buffer_memory, request->traffic->spool_dir);
 	else
 		spool_init(&request->up, UINT64_MAX, NULL);
 	return true;

@@ -437,8 +437,8 @@ def test_status_is_refused_to_strangers(box):
 @pytest.mark.root
 def test_status_shows_a_user_its_own_groups(box):
     p = box.start(passenger={'max_pool_size': 2}, processes=2, apps={
-        'mine': dict(box.app('command', name='mine'), user='www-data'),
-        'other': dict(box.app('command', name='other'), user='nobody')})
+        'mine': dict(box.app('command', name='mine'), user='www-data', host='mine'),
+        'other': dict(box.app('command', name='other'), user='nobody', host='other')})
     mine, other = p.doors('mine')[0], p.doors('other')[0]
     done = p.status_command('--verbose', user=33)
     assert done.returncode == 0 and mine.password in done.stdout and other.password not in done.stdout

@@ -1,7 +1,8 @@
 # Runs something after the answer, by each of the ways that Rack knows.
 run lambda { |env|
 	env["rack.after_reply"] << -> { warn "after_reply: called" }
-	env["rack.response_finished"] << ->(_env, status, _headers, error) { warn "response_finished: #{status} #{error.inspect}" }
+	finished = env["rack.response_finished"] # Rack 3
+	finished << ->(_env, status, _headers, error) { warn "response_finished: #{status} #{error.inspect}" } if finished
 	raise "after_reply: failing" if env["PATH_INFO"] == "/raise"
 	[200, { "content-type" => "text/plain" }, ["after\n"]]
 }
