@@ -239,9 +239,12 @@ make_rules()
 		build/object/asan/%.o: %.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  asan    $<"
 		> @gcc $(COMMON) $(GCC_SANITIZE) $(GCC_WARNINGS) -Wno-error -MMD -MP -c -o $@ $<
-		build/asan.a: $(asan_objects) $(unit_support) $(loader_objects) build/lists.mk
+		build/asan.a: $(asan_objects) $(loader_objects) build/lists.mk
 		> @rm -f $@ && ar rcs $@ $(filter %.o,$^)
-		build/unit/%: build/object/asan/test/unit/%.o build/asan.a
+		# What tests share stays out of the program: it may bring names of its own (app_types).
+		build/support.a: $(unit_support) build/lists.mk
+		> @rm -f $@ && ar rcs $@ $(filter %.o,$^)
+		build/unit/%: build/object/asan/test/unit/%.o build/support.a build/asan.a
 		> @mkdir -p $(@D)
 		> @gcc $(GCC_SANITIZE) -o $@ $^ -lcmocka -linih -lbearssl
 		build/passenger-asan: build/object/asan/passenger.o build/asan.a

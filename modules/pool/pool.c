@@ -95,6 +95,7 @@ pool_configure(struct pool *pool, const struct config *config)
 void
 pool_begin(struct pool *pool)
 {
+	pool->state = POOL_SERVING;
 	list_each(&pool->groups, node)
 	{
 		group_touch(container_of(node, struct group, node));
@@ -328,24 +329,6 @@ pool_leaving(const struct pool *pool)
 	return leaving;
 }
 
-/* A process of another group makes way, but only for somebody who waits: a
- * minimum size never costs another application its process. */
-static void
-pool_evict(struct pool *pool)
-{
-	uint32_t wanted = 0;
-	list_each(&pool->starved, node)
-	{
-		struct group *group = container_of(node, struct group, starved);
-		if (group->queue.count == 0 || pool_leaving(pool) > wanted++)
-			continue;
-		struct process *idlest = pool_idlest(pool, group);
-		if (idlest == NULL)
-			return;
-		group_detach(idlest);
-	}
-}
-
 static bool
 group_wants(const struct group *group)
 {
@@ -359,6 +342,24 @@ group_asks(const struct group *group)
 {
 	return group_wants(group) && group->backoff_until_ms <= group->pool->loop->now_ms &&
 	       group->spawning < POOL_GROUP_SPAWNS_MAX;
+}
+
+/* A process of another group makes way, but only for somebody who waits: a
+ * minimum size never costs another application its process. */
+static void
+pool_evict(struct pool *pool)
+{
+	uint32_t wanted = 0;
+	list_each(&pool->starved, node)
+	{
+		struct group *group = container_of(node, struct group, starved);
+		if (group->queue.count == 0 || !group_asks(group) || pool_leaving(pool) > wanted++)
+			continue;
+		struct process *idlest = pool_idlest(pool, group);
+		if (idlest == NULL)
+			return;
+		group_detach(idlest);
+	}
 }
 
 /* Somebody who waits goes before a minimum size; among equals, who asked first. */

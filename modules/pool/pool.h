@@ -152,7 +152,11 @@ struct pool_hooks {
 	void *owner;
 };
 
-enum pool_state { POOL_SERVING, POOL_DRAINING };
+enum pool_state {
+	POOL_OPENING, /* being told what lives: asks for nothing yet */
+	POOL_SERVING,
+	POOL_DRAINING,
+};
 
 struct pool {
 	struct loop *loop;

@@ -143,12 +143,15 @@ execute_by_path(const struct plan_read *plan)
 		if (folder.len == 0 || !str_format(file, sizeof(file), "%.*s/%s", STR_ARG(folder), name))
 			continue;
 		execute(file, plan);
-		if (errno == EACCES)
-			error = EACCES;
-		else if (errno != ENOENT && errno != ENOTDIR) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			continue;
+		if (errno != EACCES) {
 			error = errno;
 			break;
 		}
+		/* a folder that this user may not enter holds nothing for him */
+		if (access(file, F_OK) == 0)
+			error = EACCES;
 	}
 	fail("can not execute '%s': %s (looked in PATH=%s)", name, strerror(error), plan->path);
 }

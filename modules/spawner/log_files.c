@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A FIFO without a reader is refused here (ENXIO) instead of waited for; a link in the last
@@ -17,6 +18,25 @@ open_log(const char *path, char error[LOG_FILES_ERROR_BYTES])
 	else if (fd < 0)
 		str_format(error, LOG_FILES_ERROR_BYTES, "the log %s can not be opened: %s", path, strerror(errno));
 	return fd;
+}
+
+void
+log_files_never_wait(void)
+{
+	struct stat stat;
+
+	if (fstat(STDERR_FILENO, &stat) != 0)
+		return;
+	if (S_ISSOCK(stat.st_mode)) {
+		fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+	} else if (S_ISFIFO(stat.st_mode)) {
+		/* opened anew: the flag is ours alone, and not that of all who have the pipe */
+		int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
+		if (fd >= 0) {
+			dup2(fd, STDERR_FILENO);
+			close(fd);
+		}
+	}
 }
 
 bool

@@ -155,14 +155,17 @@ sleep_ms(long ms)
 }
 
 static int32_t
-lock_read_pid(int fd)
+lock_read(int fd, bool *made)
 {
-	char text[16];
+	char text[32];
+	struct str line;
 	uint64_t pid;
 
 	ssize_t len = pread(fd, text, sizeof(text), 0);
-	if (len <= 0 || !str_to_u64(str_trim(str_make(text, (size_t)len - (text[len - 1] == '\n' ? 1 : 0))), &pid) || pid > INT32_MAX)
+	struct str rest = str_make(text, len > 0 ? (size_t)len : 0);
+	if (!str_split(&rest, '\n', &line) || !str_to_u64(line, &pid) || pid > INT32_MAX)
 		return 0;
+	*made = str_equal(rest, STR("made\n"));
 	return (int32_t)pid;
 }
 
@@ -183,7 +186,8 @@ lock_take(struct place *place, char error[PLACE_ERROR_BYTES])
 			    locked.st_ino == standing.st_ino && locked.st_dev == standing.st_dev)
 				return PLACE_OURS;
 		} else {
-			place->other_pid = lock_read_pid(place->lock_fd);
+			bool made;
+			place->other_pid = lock_read(place->lock_fd, &made);
 			/* one that has just begun has not written its pid yet */
 			if (place->other_pid != 0 || i + 1 == LOCK_TRIES)
 				return PLACE_RUNNING;
@@ -196,12 +200,13 @@ lock_take(struct place *place, char error[PLACE_ERROR_BYTES])
 	return PLACE_FAILED;
 }
 
+/* The pid; and whether the directory is of our making, for who may have to take it over. */
 static bool
-lock_write_pid(struct place *place)
+lock_write(struct place *place)
 {
-	char text[16];
+	char text[32];
 
-	str_format(text, sizeof(text), "%d\n", (int)getpid());
+	str_format(text, sizeof(text), "%d\n%s", (int)getpid(), place->made ? "made\n" : "");
 	return ftruncate(place->lock_fd, 0) == 0 && pwrite(place->lock_fd, text, strlen(text), 0) == (ssize_t)strlen(text);
 }
 
@@ -238,11 +243,13 @@ place_open(struct place *place, const char *dir, char error[PLACE_ERROR_BYTES])
 	enum place_result result = lock_take(place, error);
 	if (result != PLACE_OURS)
 		return result;
-	place->other_pid = lock_read_pid(place->lock_fd);
+	bool made = false;
+	place->other_pid = lock_read(place->lock_fd, &made);
 	place->taken_over = place->other_pid != 0;
+	place->made = place->made || made;
 	unlinkat(place->dir_fd, "control", 0);
 	unlinkat(place->dir_fd, "instance.txt", 0);
-	if (!lock_write_pid(place)) {
+	if (!lock_write(place)) {
 		failed(error, place->dir, "its lock can not be written");
 		return PLACE_FAILED;
 	}

@@ -330,6 +330,7 @@ serve_command(int argc, char **argv)
 		return SERVE_OK;
 	}
 	log_set_level((enum log_level)config->log_level);
+	log_files_never_wait();
 	int code = SERVE_FAILED;
 	if (!random_init())
 		log_critical("no source of random numbers on this machine: passwords can not be drawn");

@@ -41,15 +41,17 @@ supervisor_beat_age_ms(const struct supervisor *supervisor)
 
 /* --- the end of one ----------------------------------------------------------------- */
 
-/* How long the next one waits. */
+/* How long the next one waits.  One that served and was killed from outside is
+ * not to blame: the next one is no worse off than it was. */
 static uint64_t
-backoff_ms(struct supervisor *supervisor)
+backoff_ms(struct supervisor *supervisor, const struct child_end *end)
 {
+	bool killed = supervisor->state == SUPERVISOR_SERVING && end->by_signal && end->number == SIGKILL;
 	uint64_t lived_ms = supervisor->loop->now_ms - supervisor->started_ms;
 
 	if (lived_ms >= SUPERVISOR_STEADY_MS)
 		supervisor->early_deaths = 0;
-	else if (lived_ms < SUPERVISOR_EARLY_MS)
+	else if (lived_ms < SUPERVISOR_EARLY_MS && !killed)
 		supervisor->early_deaths++;
 	if (supervisor->early_deaths <= 1)
 		return 0;
@@ -84,7 +86,7 @@ balancer_ended(struct child *child, const struct child_end *end)
 		supervisor->events->ended(supervisor);
 		return;
 	}
-	uint64_t wait_ms = backoff_ms(supervisor);
+	uint64_t wait_ms = backoff_ms(supervisor, end);
 	supervisor_move(supervisor, SUPERVISOR_WAITING);
 	if (wait_ms == 0) {
 		log_error("the balancer ended: %s; starting another one", how);

@@ -330,6 +330,7 @@ put_forwarded_for(struct writer *writer, const struct forward *forward)
 {
 	const struct http_request *http = forward->http;
 	struct str before = STR("X-Forwarded-For: ");
+	bool any = false;
 	for (uint32_t i = 0; i < http->field_count; i++) {
 		const struct http_field *field = &http->fields[i];
 		if (field->id != HTTP_FIELD_X_FORWARDED_FOR || field->value.len == 0)
@@ -337,13 +338,14 @@ put_forwarded_for(struct writer *writer, const struct forward *forward)
 		put(writer, before);
 		put(writer, field->value);
 		before = STR(", ");
+		any = true;
 	}
 	if (!forward->trusted && forward->peer.len > 0) {
 		put(writer, before);
 		put(writer, forward->peer);
-		before = STR(", ");
+		any = true;
 	}
-	if (before.len == 2)
+	if (any)
 		put(writer, STR("\r\n"));
 }
 

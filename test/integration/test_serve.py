@@ -355,9 +355,12 @@ def test_application_that_does_not_start(box, how):
 def test_error_page_of_development(box):
     p = box.start(app={'root': box.rack('broken', 'raise "<b>cause</b> of it"\n'), 'app_env': 'development',
                        'env.DATABASE_PASSWORD': 'hunter2'}, processes=0)
-    r = p.get('/', timeout=30)
-    assert r.status in (500, 503) and 'cause' in r.text
-    assert '<b>cause' not in r.text and 'hunter2' not in r.text
+    page = p.get('/', headers={'Accept': 'text/html,*/*;q=0.1'}, timeout=30)
+    assert page.header('content-type').startswith('text/html') and '<b>cause' not in page.text
+    plain = p.get('/', timeout=30)
+    assert plain.header('content-type').startswith('text/plain')
+    for r in page, plain:
+        assert r.status in (500, 503) and 'cause' in r.text and 'hunter2' not in r.text
 
 
 def test_failing_application_backs_off(box):

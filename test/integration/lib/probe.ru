@@ -78,8 +78,17 @@ def upgrade(env)
   [-1, {}, []]
 end
 
+# Header values are octets; JSON wants characters: each octet becomes one.
+def characters(value)
+  case value
+  when String then value.dup.force_encoding("UTF-8").valid_encoding? ? value.dup.force_encoding("UTF-8") : value.dup.force_encoding("ISO-8859-1").encode("UTF-8")
+  when Hash then value.to_h { |name, inner| [characters(name.to_s), characters(inner)] }
+  else value
+  end
+end
+
 def json(value, status = 200)
-  body = JSON.generate(value.is_a?(Hash) ? value : { value: value })
+  body = JSON.generate(characters(value))
   [status, { "Content-Type" => "application/json", "Content-Length" => body.bytesize.to_s }, [body]]
 end
 
