@@ -139,7 +139,10 @@ embed_loader()
 		.section .note.GNU-stack, "", %progbits
 	END
 	# Comments stay out of the binary; the lines keep their numbers for backtraces.
-	sed 's/^[[:blank:]]*#.*$//' "$path" | replace "$generated"
+	case $path in
+	*.js) sed 's|^[[:blank:]]*//.*$||; s/^[[:blank:]]*//' "$path" ;; # where indentation means nothing either
+	*) sed 's/^[[:blank:]]*#.*$//' "$path" ;;
+	esac | replace "$generated"
 	echo "build/object/loader/$symbol.o: build/generated/$symbol.S $generated"
 }
 

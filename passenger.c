@@ -13,6 +13,7 @@
 
 const struct app_type *const app_types[] = {
 	&app_type_ruby,
+	&app_type_node,
 	&app_type_command,
 	NULL,
 };

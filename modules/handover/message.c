@@ -75,8 +75,8 @@ static bool
 message_is_sound(struct message *message, size_t size)
 {
 	if (size < offsetof(struct message, text) || message->version != MESSAGE_VERSION ||
-	    message->type == MESSAGE_NONE || message->type >= MESSAGE_TYPE_N || message->text_len > MESSAGE_TEXT_BYTES ||
-	    size != message_size(message))
+	    message->type == MESSAGE_NONE || message->type >= MESSAGE_TYPE_N ||
+	    message->text_len > MESSAGE_TEXT_BYTES || size != message_size(message))
 		return false;
 	struct message_process *process = &message->process;
 	process->socket_path[sizeof(process->socket_path) - 1] = '\0';
@@ -233,8 +233,10 @@ receive_one(struct channel *channel)
 		char space[CMSG_SPACE(sizeof(int) * MESSAGE_FDS_MAX)];
 	} control;
 	struct iovec vector = {.iov_base = &message, .iov_len = sizeof(message)};
-	struct msghdr head = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+	struct msghdr head = {.msg_iov = &vector,
+	                      .msg_iovlen = 1,
+	                      .msg_control = control.space,
+	                      .msg_controllen = sizeof(control.space)};
 	int fds[MESSAGE_FDS_MAX];
 	size_t fd_count;
 

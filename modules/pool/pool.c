@@ -447,8 +447,8 @@ pool_reap_at(struct pool *pool, uint64_t after_ms)
 void
 pool_reap_later(struct pool *pool)
 {
-	if (!timer_is_set(&pool->reaper))
-		pool_reap_at(pool, 1000);
+	/* Even when it is set: another application's idle time may be far longer. */
+	pool_reap_at(pool, 1000);
 }
 
 static void

@@ -24,8 +24,8 @@ struct failure {
 };
 
 struct attempts {
-	uint32_t failures;  /* in a row */
-	uint64_t next_ms;   /* CLOCK_MONOTONIC before which no start is tried; 0: now */
+	uint32_t failures; /* in a row */
+	uint64_t next_ms;  /* CLOCK_MONOTONIC before which no start is tried; 0: now */
 	uint64_t total_failures;
 	struct failure *last; /* NULL: the newest start worked, or there was none */
 };

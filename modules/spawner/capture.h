@@ -20,9 +20,9 @@ enum {
 struct capture {
 	struct watch watch;
 	struct loop *loop;
-	char prefix[128];  /* "App blog 4711 output: " */
-	struct buf line;   /* begun and not ended */
-	char *tail;        /* ring, from malloc when there is something */
+	char prefix[128]; /* "App blog 4711 output: " */
+	struct buf line;  /* begun and not ended */
+	char *tail;       /* ring, from malloc when there is something */
 	size_t tail_at, tail_len;
 };
 

@@ -78,14 +78,16 @@ client_request(struct control_client *client, struct control_request *request)
 	request->name[sizeof(request->name) - 1] = '\0';
 	if (request->magic != CONTROL_MAGIC || request->verb >= CONTROL_VERB_N) {
 		str_cut_z(answer.text, sizeof(answer.text), STR("that is no request of this version of passenger"));
-	} else if (right == CONTROL_RIGHT_NONE || (right == CONTROL_RIGHT_OWN_STATUS && request->verb != CONTROL_STATUS)) {
+	} else if (right == CONTROL_RIGHT_NONE ||
+	           (right == CONTROL_RIGHT_OWN_STATUS && request->verb != CONTROL_STATUS)) {
 		answer.code = CONTROL_NOT_ALLOWED;
 		str_format(answer.text, sizeof(answer.text),
-		           right == CONTROL_RIGHT_NONE ?
-		                   "uid %u may not see this instance: only root, the user that started it and the users of its "
-		                   "applications may; try it with sudo" :
-		                   "uid %u is the user of an application and may see its status, but not change anything; try it "
-		                   "with sudo",
+		           right == CONTROL_RIGHT_NONE ? "uid %u may not see this instance: only root, the user that "
+		                                         "started it and the users of its "
+		                                         "applications may; try it with sudo"
+		                                       : "uid %u is the user of an application and may see its status, "
+		                                         "but not change anything; try it "
+		                                         "with sudo",
 		           client->uid);
 		log_notice("a command of uid %u was refused (request %u)", client->uid, request->verb);
 	} else if (!server->events->request(server, request, client->uid, right, &answer, &fd)) {
@@ -195,7 +197,7 @@ control_server_answer_waiting(struct control_server *server, enum control_code c
 	if (server->watch.ready == NULL)
 		return;
 	str_cut_z(answer.text, sizeof(answer.text), str_from(text));
-	list_each(&server->clients, node) {
+	list_each (&server->clients, node) {
 		struct control_client *client = container_of(node, struct control_client, node);
 		if (client->state == CLIENT_WAITING)
 			client_answer(client, &answer, -1);
@@ -209,7 +211,7 @@ control_server_close(struct control_server *server)
 
 	if (server->watch.ready == NULL)
 		return;
-	list_each(&server->clients, node)
+	list_each (&server->clients, node)
 		client_close(container_of(node, struct control_client, node));
 	watch_remove(server->loop, &server->watch);
 	close(fd);

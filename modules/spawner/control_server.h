@@ -35,8 +35,8 @@ struct control_server {
 };
 
 /* events and owner are set before. False and a sentence. */
-bool control_server_open(struct control_server *server, struct loop *loop, const char *path, char *error, size_t error_size)
-	must_check;
+bool control_server_open(struct control_server *server, struct loop *loop, const char *path, char *error,
+                         size_t error_size) must_check;
 /* All that wait get this answer. */
 void control_server_answer_waiting(struct control_server *server, enum control_code code, const char *text);
 void control_server_close(struct control_server *server);

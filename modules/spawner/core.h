@@ -21,7 +21,7 @@ enum spawner_state { SPAWNER_STARTING, SPAWNER_SERVING, SPAWNER_DRAINING, SPAWNE
 
 struct spawner {
 	enum spawner_state state;
-	bool at_once;               /* STOPPING: applications get no time */
+	bool at_once; /* STOPPING: applications get no time */
 	struct loop loop;
 	struct children children;
 	struct signals signals;
@@ -37,8 +37,8 @@ struct spawner {
 	struct workers workers;
 	struct control_server control;
 	struct snapshot_source snapshot;
-	struct timer sampling;      /* CPU figures, while there are processes */
-	struct timer strays;        /* looks for what ended applications left behind */
+	struct timer sampling; /* CPU figures, while there are processes */
+	struct timer strays;   /* looks for what ended applications left behind */
 	char instance_name[80];
 };
 

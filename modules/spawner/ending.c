@@ -13,7 +13,7 @@ enum {
 	STOP_AT_ONCE_MS = 500,
 	STRAYS_MAX = 256,
 	STRAYS_AGAIN_MS = 500,
-	LAST_WAITS = 50,            /* of 20 ms, for killed children to end */
+	LAST_WAITS = 50, /* of 20 ms, for killed children to end */
 };
 
 /* What an application process left behind (a daemon of its own) is ours now, by its mark: no living
@@ -31,8 +31,9 @@ kill_strays(struct spawner *spawner)
 			continue;
 		bool lives = false;
 		for (size_t state = 0; !lives && state < WORKER_STATE_N; state++)
-			list_each(&spawner->workers.states[state], node)
-				lives = lives || strcmp(container_of(node, struct worker, node)->record.gupid, mark) == 0;
+			list_each (&spawner->workers.states[state], node)
+				lives = lives ||
+				        strcmp(container_of(node, struct worker, node)->record.gupid, mark) == 0;
 		if (!lives && kill(pids[i], SIGKILL) == 0)
 			killed++;
 	}
@@ -69,7 +70,7 @@ stop_applications(struct spawner *spawner)
 
 	spawner->state = SPAWNER_STOPPING;
 	for (size_t state = 0; state < WORKER_STATE_N; state++)
-		list_each(&spawner->workers.states[state], node)
+		list_each (&spawner->workers.states[state], node)
 			worker_retire_within(container_of(node, struct worker, node), drain_ms, term_ms);
 	end_if_all_is_gone(spawner);
 }

@@ -18,8 +18,7 @@
 /* After the change of numbers: the sentence goes here. */
 static int error_fd = PLAN_FD_ERROR;
 
-static void
-fail(const char *format, ...) printf_like(1, 2);
+static void fail(const char *format, ...) printf_like(1, 2);
 
 static void
 fail(const char *format, ...)
@@ -177,7 +176,8 @@ exec_command(int argc, char **argv)
 	set_oom_score();
 	umask(022);
 	if (!sandbox_identity(plan.head->uid, plan.head->gid, plan.head->user, error)) {
-		fail("can not become user %s: %s", plan.head->user[0] != '\0' ? plan.head->user : "of the application", error);
+		fail("can not become user %s: %s", plan.head->user[0] != '\0' ? plan.head->user : "of the application",
+		     error);
 		return 1;
 	}
 	if (!bind_to_parent(plan.head->parent)) {
@@ -185,7 +185,8 @@ exec_command(int argc, char **argv)
 		return 1;
 	}
 	if (chdir(plan.root) != 0) {
-		fail("can not enter the application's root %s as uid %u: %s", plan.root, plan.head->uid, strerror(errno));
+		fail("can not enter the application's root %s as uid %u: %s", plan.root, plan.head->uid,
+		     strerror(errno));
 		return 1;
 	}
 	execute_by_path(&plan);

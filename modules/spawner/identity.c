@@ -55,8 +55,8 @@ by_option(const struct config *config, uint32_t *uid, uint32_t *gid, char error[
 		if (entry != NULL)
 			*gid = entry->pw_gid;
 	} else {
-		str_format(error, IDENTITY_ERROR_BYTES, "user = %s: there is no such user; make one, or leave the option out",
-		           config->user);
+		str_format(error, IDENTITY_ERROR_BYTES,
+		           "user = %s: there is no such user; make one, or leave the option out", config->user);
 		return false;
 	}
 	if (*uid == 0) {
@@ -78,12 +78,14 @@ identity_of_balancer(const struct config *config, uint32_t *uid, uint32_t *gid, 
 	if (config->user != NULL)
 		return by_option(config, uid, gid, error);
 	for (uint32_t id = FREE_ID_FIRST; id >= FREE_ID_LAST; id--) {
-		if (getpwuid(id) != NULL || getgrgid(id) != NULL || is_an_applications(config, id) || procfs_uid_in_use(id))
+		if (getpwuid(id) != NULL || getgrgid(id) != NULL || is_an_applications(config, id) ||
+		    procfs_uid_in_use(id))
 			continue;
 		*uid = *gid = id;
 		return true;
 	}
-	str_format(error, IDENTITY_ERROR_BYTES, "no free uid between %d and %d for the balancer; name one with the option user",
-	           FREE_ID_LAST, FREE_ID_FIRST);
+	str_format(error, IDENTITY_ERROR_BYTES,
+	           "no free uid between %d and %d for the balancer; name one with the option user", FREE_ID_LAST,
+	           FREE_ID_FIRST);
 	return false;
 }

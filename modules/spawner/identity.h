@@ -10,8 +10,8 @@ enum { IDENTITY_ERROR_BYTES = 256 };
 
 /* Ours when we are not root; else that of the option `user`, else a uid that no account,
  * no application and no process on this machine has.  False and a sentence. */
-bool identity_of_balancer(const struct config *config, uint32_t *uid, uint32_t *gid, char error[IDENTITY_ERROR_BYTES])
-	must_check;
+bool identity_of_balancer(const struct config *config, uint32_t *uid, uint32_t *gid,
+                          char error[IDENTITY_ERROR_BYTES]) must_check;
 
 /* The account's name, or the number. */
 void identity_user_name(uint32_t uid, char *out, size_t out_size);

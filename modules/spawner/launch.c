@@ -27,8 +27,8 @@ struct ends {
 static void
 close_ends(struct ends *ends)
 {
-	int *fds[] = {&ends->stdin_read,    &ends->output_write, &ends->error_write, &ends->control_child,
-	              &ends->plan,          &ends->output_read,  &ends->control_ours};
+	int *fds[] = {&ends->stdin_read, &ends->output_write, &ends->error_write, &ends->control_child,
+	              &ends->plan,       &ends->output_read,  &ends->control_ours};
 
 	for (size_t i = 0; i < array_count(fds); i++) {
 		if (*fds[i] >= 0)
@@ -49,14 +49,26 @@ make_pipe(int *read_end, int *write_end, bool read_waits)
 	return read_waits || fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0;
 }
 
+/* So that the application can open it by its names too, /dev/stderr or /proc/self/fd/0. */
+static void
+own_pipe(const struct worker *worker, int fd)
+{
+	if (fchown(fd, worker->app->uid, worker->app->gid) != 0) {
+		/* the descriptor itself works all the same */
+	}
+}
+
 static bool
 make_ends(struct worker *worker, struct ends *ends)
 {
 	int pair[2];
 
-	if (!make_pipe(&ends->stdin_read, &worker->stdin_fd, true) || !make_pipe(&ends->output_read, &ends->output_write, false) ||
+	if (!make_pipe(&ends->stdin_read, &worker->stdin_fd, true) ||
+	    !make_pipe(&ends->output_read, &ends->output_write, false) ||
 	    !make_pipe(&worker->error_fd, &ends->error_write, false))
 		return false;
+	own_pipe(worker, ends->stdin_read);
+	own_pipe(worker, ends->output_write);
 	if (worker->app->type->readiness != APP_READY_CONTROL)
 		return true;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
@@ -74,13 +86,14 @@ make_listener(struct worker *worker, char sentence[SENTENCE_BYTES])
 	char name[SOCKET_NAME_CHARS + 1], error[SOCKET_ERROR_BYTES];
 
 	random_password(name, SOCKET_NAME_CHARS);
-	if (!str_format(worker->record.socket_path, sizeof(worker->record.socket_path), "%s/%s", workers->apps_dir, name)) {
+	if (!str_format(worker->record.socket_path, sizeof(worker->record.socket_path), "%s/%s", workers->apps_dir,
+	                name)) {
 		str_format(sentence, SENTENCE_BYTES, "the instance directory's path is too long for unix sockets: %s",
 		           workers->apps_dir);
 		return false;
 	}
-	worker->listen_fd =
-		socket_listen_unix(worker->record.socket_path, 0600, workers->socket_uid, workers->socket_gid, APP_BACKLOG, error);
+	worker->listen_fd = socket_listen_unix(worker->record.socket_path, 0600, workers->socket_uid,
+	                                       workers->socket_gid, APP_BACKLOG, error);
 	if (worker->listen_fd < 0)
 		str_format(sentence, SENTENCE_BYTES, "its socket could not be made: %s", error);
 	return worker->listen_fd >= 0;
@@ -129,8 +142,8 @@ add_variable(struct plan_draft *draft, const struct app_config *app, const char 
 static void
 add_locale(struct plan_draft *draft, const struct app_config *app)
 {
-	static const char *const names[] = {"LANG",    "LC_ALL",      "LC_CTYPE",    "LC_COLLATE", "LC_MESSAGES",
-	                                    "LC_TIME", "LC_MONETARY", "LC_NUMERIC"};
+	static const char *const names[] = {"LANG",        "LC_ALL",  "LC_CTYPE",    "LC_COLLATE",
+	                                    "LC_MESSAGES", "LC_TIME", "LC_MONETARY", "LC_NUMERIC"};
 	bool any = false;
 
 	for (size_t i = 0; i < array_count(names); i++) {
@@ -220,7 +233,8 @@ make_plan(struct worker *worker, struct ends *ends, char sentence[SENTENCE_BYTES
 	app_argv_free(&argv);
 	ends->plan = plan_draft_seal(&draft);
 	if (ends->plan < 0)
-		str_format(sentence, SENTENCE_BYTES, "its arguments and environment can not be handed over: %s", strerror(errno));
+		str_format(sentence, SENTENCE_BYTES, "its arguments and environment can not be handed over: %s",
+		           strerror(errno));
 	plan_draft_free(&draft);
 	return ends->plan >= 0;
 }
@@ -262,7 +276,7 @@ static bool
 port_is_taken(const struct workers *workers, uint16_t port)
 {
 	for (size_t state = 0; state < WORKER_STATE_N; state++)
-		list_each(&workers->states[state], node)
+		list_each (&workers->states[state], node)
 			if (container_of(node, struct worker, node)->record.port == port)
 				return true;
 	return false;
@@ -291,8 +305,12 @@ start_child(struct worker *worker, const struct ends *ends)
 	static const char *const argv[] = {"passenger", "exec", NULL};
 	static const char *const envp[] = {NULL};
 	struct child_fd fds[CHILD_FDS_MAX] = {
-		{ends->stdin_read, 0},        {ends->output_write, 1},           {ends->output_write, 2},
-		{ends->plan, PLAN_FD_PLAN},   {ends->error_write, PLAN_FD_ERROR}, {worker->listen_fd, PLAN_FD_LISTEN},
+		{ends->stdin_read, 0},
+		{ends->output_write, 1},
+		{ends->output_write, 2},
+		{ends->plan, PLAN_FD_PLAN},
+		{ends->error_write, PLAN_FD_ERROR},
+		{worker->listen_fd, PLAN_FD_LISTEN},
 		{ends->control_child, PLAN_FD_CONTROL},
 	};
 	size_t count = worker->app->type->readiness == APP_READY_CONTROL ? 7 : 5;

@@ -60,8 +60,8 @@ passed_sockets_take(struct passed_sockets *passed)
 	uint64_t pid, count;
 
 	memset(passed, 0, sizeof(*passed));
-	if (pid_text != NULL && count_text != NULL && str_to_u64(str_from(pid_text), &pid) && pid == (uint64_t)getpid() &&
-	    str_to_u64(str_from(count_text), &count)) {
+	if (pid_text != NULL && count_text != NULL && str_to_u64(str_from(pid_text), &pid) &&
+	    pid == (uint64_t)getpid() && str_to_u64(str_from(count_text), &count)) {
 		for (uint64_t i = 0; i < count && i < LISTENERS_PASSED_MAX; i++) {
 			int fd = PASSED_FIRST_FD + (int)i;
 			if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
@@ -82,7 +82,8 @@ passed_sockets_close(struct passed_sockets *passed)
 	for (size_t i = 0; i < passed->count; i++) {
 		if (passed->fds[i] >= 0) {
 			log_warn("socket %s, passed by systemd, is no listener of the configuration; closed",
-			         passed->addresses[i][0] != '\0' ? passed->addresses[i] : "(not a listening stream socket)");
+			         passed->addresses[i][0] != '\0' ? passed->addresses[i]
+			                                         : "(not a listening stream socket)");
 			close(passed->fds[i]);
 		}
 		passed->fds[i] = -1;
@@ -112,10 +113,11 @@ bind_one(struct bound_listener *bound, const struct listener_config *listener, i
 	char reason[SOCKET_ERROR_BYTES] = "";
 
 	if (address->family == CONFIG_ADDRESS_UNIX)
-		bound->fd = socket_listen_unix(address->path, listener->mode, listener->uid, listener->gid, backlog, reason);
+		bound->fd = socket_listen_unix(address->path, listener->mode, listener->uid, listener->gid, backlog,
+		                               reason);
 	else
-		bound->fd = socket_listen_tcp(address->ip, address->family == CONFIG_ADDRESS_INET ? 4 : 16, address->port, backlog,
-		                              reason);
+		bound->fd = socket_listen_tcp(address->ip, address->family == CONFIG_ADDRESS_INET ? 4 : 16,
+		                              address->port, backlog, reason);
 	if (bound->fd < 0)
 		str_format(error, LISTENERS_ERROR_BYTES, "listener %s: %s", listener->name, reason);
 	return bound->fd >= 0;

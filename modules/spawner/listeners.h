@@ -12,8 +12,8 @@ enum { LISTENERS_ERROR_BYTES = 512, LISTENERS_PASSED_MAX = 64 };
 
 struct bound_listener {
 	int fd;
-	bool passed;        /* systemd's: not ours to unlink */
-	uint16_t port;      /* TCP: the real one */
+	bool passed;   /* systemd's: not ours to unlink */
+	uint16_t port; /* TCP: the real one */
 	char address[128];
 };
 
@@ -24,7 +24,7 @@ struct listeners {
 
 /* Sockets that systemd passed (LISTEN_FDS), made CLOEXEC. */
 struct passed_sockets {
-	int fds[LISTENERS_PASSED_MAX]; /* -1: taken */
+	int fds[LISTENERS_PASSED_MAX];             /* -1: taken */
 	char addresses[LISTENERS_PASSED_MAX][128]; /* as config_address_text() writes them; "": of no kind that we serve */
 	size_t count;
 };

@@ -53,7 +53,8 @@ connect_to(const char *path)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
-	if (connect(fd, (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) != 0) {
+	if (connect(fd, (const struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) !=
+	    0) {
 		int saved = errno;
 		close(fd);
 		errno = saved;
@@ -71,7 +72,8 @@ notify_open(struct notify *notify, struct loop *loop)
 	if (path != NULL && path[0] != '\0') {
 		notify->fd = connect_to(path);
 		if (notify->fd < 0)
-			log_warn("NOTIFY_SOCKET=%s: %s; the service manager is not told that we are ready", path, strerror(errno));
+			log_warn("NOTIFY_SOCKET=%s: %s; the service manager is not told that we are ready", path,
+			         strerror(errno));
 		else
 			watchdog_start(notify);
 	}

@@ -8,7 +8,7 @@
 #include "system/loop.h"
 
 struct notify {
-	int fd;               /* -1: nobody asked */
+	int fd; /* -1: nobody asked */
 	struct loop *loop;
 	struct timer watchdog;
 	uint64_t watchdog_ms; /* between two pings; 0: none wanted */

@@ -36,14 +36,16 @@ is_safe(const struct stat *stat, bool is_last, const char *path, char error[PLAC
 		return false;
 	}
 	if (foreign_owner || (is_last && stat->st_uid != geteuid())) {
-		str_format(error, PLACE_ERROR_BYTES,
-		           "%s belongs to uid %u, who could put files in our way; choose another place with --instance-dir", path,
-		           (unsigned)stat->st_uid);
+		str_format(
+			error,
+			PLACE_ERROR_BYTES, "%s belongs to uid %u, who could put files in our way; choose another place with --instance-dir",
+			path, (unsigned)stat->st_uid);
 		return false;
 	}
 	if (!sticky && ((stat->st_mode & S_IWOTH) != 0 || group_writes)) {
 		str_format(error, PLACE_ERROR_BYTES,
-		           "%s can be written by other users (mode %04o), who could put files in our way; chmod go-w it, or "
+		           "%s can be written by other users (mode %04o), who could put files in our way; chmod go-w "
+		           "it, or "
 		           "choose another place with --instance-dir",
 		           path, (unsigned)(stat->st_mode & 07777));
 		return false;
@@ -118,9 +120,9 @@ absolute(const char *dir, char out[PATH_BYTES], char error[PLACE_ERROR_BYTES])
 	if (dir[0] == '/')
 		len = str_format(existing, sizeof(existing), "%s", dir) ? strlen(existing) : 0;
 	else
-		len = getcwd(real, sizeof(real)) != NULL && str_format(existing, sizeof(existing), "%s/%s", real, dir) ?
-			strlen(existing) :
-			0;
+		len = getcwd(real, sizeof(real)) != NULL && str_format(existing, sizeof(existing), "%s/%s", real, dir)
+		              ? strlen(existing)
+		              : 0;
 	while (len > 1 && existing[len - 1] == '/')
 		existing[--len] = '\0';
 	const char *whole = len > 0 ? strdup(existing) : NULL;
@@ -132,10 +134,13 @@ absolute(const char *dir, char out[PATH_BYTES], char error[PLACE_ERROR_BYTES])
 	for (cut = len; realpath(cut > 0 ? existing : "/", real) == NULL && cut > 0; existing[cut] = '\0')
 		while (cut > 0 && existing[--cut] != '/')
 			;
-	bool sound = strstr(whole + cut, "/../") == NULL && strstr(whole + cut, "/./") == NULL && !str_ends(str_from(whole + cut), STR("/.."));
-	sound = sound && str_format(out, PATH_BYTES, "%s%s", strcmp(real, "/") == 0 ? "" : real, whole + cut) && out[0] == '/';
+	bool sound = strstr(whole + cut, "/../") == NULL && strstr(whole + cut, "/./") == NULL &&
+	             !str_ends(str_from(whole + cut), STR("/.."));
+	sound = sound && str_format(out, PATH_BYTES, "%s%s", strcmp(real, "/") == 0 ? "" : real, whole + cut) &&
+	        out[0] == '/';
 	if (!sound)
-		str_format(error, PLACE_ERROR_BYTES, "%s: the path is too long, or has \"..\" in a part that does not exist", dir);
+		str_format(error, PLACE_ERROR_BYTES,
+		           "%s: the path is too long, or has \"..\" in a part that does not exist", dir);
 	union {
 		const char *in;
 		char *out;
@@ -176,13 +181,15 @@ lock_take(struct place *place, char error[PLACE_ERROR_BYTES])
 	struct stat locked, standing;
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		place->lock_fd = openat(place->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+		place->lock_fd =
+			openat(place->dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 		if (place->lock_fd < 0) {
 			failed(error, place->dir, "its lock can not be opened");
 			return PLACE_FAILED;
 		}
 		if (flock(place->lock_fd, LOCK_EX | LOCK_NB) == 0) {
-			if (fstat(place->lock_fd, &locked) == 0 && fstatat(place->dir_fd, "lock", &standing, AT_SYMLINK_NOFOLLOW) == 0 &&
+			if (fstat(place->lock_fd, &locked) == 0 &&
+			    fstatat(place->dir_fd, "lock", &standing, AT_SYMLINK_NOFOLLOW) == 0 &&
 			    locked.st_ino == standing.st_ino && locked.st_dev == standing.st_dev)
 				return PLACE_OURS;
 		} else {
@@ -207,7 +214,8 @@ lock_write(struct place *place)
 	char text[32];
 
 	str_format(text, sizeof(text), "%d\n%s", (int)getpid(), place->made ? "made\n" : "");
-	return ftruncate(place->lock_fd, 0) == 0 && pwrite(place->lock_fd, text, strlen(text), 0) == (ssize_t)strlen(text);
+	return ftruncate(place->lock_fd, 0) == 0 &&
+	       pwrite(place->lock_fd, text, strlen(text), 0) == (ssize_t)strlen(text);
 }
 
 /* --- sweeping --------------------------------------------------------------------- */

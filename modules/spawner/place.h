@@ -16,9 +16,9 @@ struct place {
 	char dir[256];
 	char apps_dir[272], loaders_dir[272], control_path[272];
 	int dir_fd, apps_fd, loaders_fd, lock_fd;
-	int32_t other_pid;   /* RUNNING: whose it is; taken over: whose it was; 0: not known */
-	bool taken_over;     /* somebody ended here without cleaning up */
-	bool made;           /* the directory is of our making, and goes with us */
+	int32_t other_pid; /* RUNNING: whose it is; taken over: whose it was; 0: not known */
+	bool taken_over;   /* somebody ended here without cleaning up */
+	bool made;         /* the directory is of our making, and goes with us */
 };
 
 /* Makes or takes over the directory and locks it.  apps_gid: the balancer's group. */
@@ -26,8 +26,8 @@ enum place_result place_open(struct place *place, const char *dir, char error[PL
 /* The directories of the sockets and of the loaders; the former may be passed by this group only. */
 bool place_fill(struct place *place, uint32_t apps_gid, char error[PLACE_ERROR_BYTES]) must_check;
 /* A loader's file, readable by everyone. */
-bool place_add_loader(struct place *place, const char *name, const void *data, size_t len, char error[PLACE_ERROR_BYTES])
-	must_check;
+bool place_add_loader(struct place *place, const char *name, const void *data, size_t len,
+                      char error[PLACE_ERROR_BYTES]) must_check;
 /* Removes what is in it, and the directory if we made it, and lets the lock go. */
 void place_close(struct place *place);
 

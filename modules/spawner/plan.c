@@ -62,7 +62,8 @@ plan_draft_seal(const struct plan_draft *draft)
 {
 	struct plan head = draft->head;
 
-	if (draft->words.len > PLAN_BYTES_MAX || head.argument_count > PLAN_WORDS_MAX || head.variable_count > PLAN_WORDS_MAX) {
+	if (draft->words.len > PLAN_BYTES_MAX || head.argument_count > PLAN_WORDS_MAX ||
+	    head.variable_count > PLAN_WORDS_MAX) {
 		errno = E2BIG;
 		return -1;
 	}
@@ -111,8 +112,8 @@ plan_read(struct plan_read *plan, int fd)
 	plan->head = (const struct plan *)(const void *)memory;
 	const char *at = memory + sizeof(struct plan), *end = memory + size;
 	bool sound = plan->head->magic == PLAN_MAGIC && plan->head->word_bytes == size - sizeof(struct plan) &&
-		plan->head->argument_count <= PLAN_WORDS_MAX && plan->head->variable_count <= PLAN_WORDS_MAX &&
-		(plan->root = next_word(&at, end)) != NULL && (plan->path = next_word(&at, end)) != NULL;
+	             plan->head->argument_count <= PLAN_WORDS_MAX && plan->head->variable_count <= PLAN_WORDS_MAX &&
+	             (plan->root = next_word(&at, end)) != NULL && (plan->path = next_word(&at, end)) != NULL;
 	for (uint32_t i = 0; sound && i < plan->head->argument_count; i++)
 		sound = (plan->arguments[i] = next_word(&at, end)) != NULL;
 	for (uint32_t i = 0; sound && i < plan->head->variable_count; i++)

@@ -18,17 +18,17 @@ enum {
 	PLAN_FD_LISTEN = 3,  /* loaders only, kept */
 	PLAN_FD_CONTROL = 4, /* loaders only, kept */
 	PLAN_FD_PLAN = 5,
-	PLAN_FD_ERROR = 6,   /* a sentence when it fails; end of file when the application runs */
+	PLAN_FD_ERROR = 6, /* a sentence when it fails; end of file when the application runs */
 };
 
 struct plan {
 	uint32_t magic;
-	int32_t parent;         /* the spawner's pid: without it the process must not live */
+	int32_t parent; /* the spawner's pid: without it the process must not live */
 	uint32_t uid, gid;
 	uint32_t keeps_control; /* PLAN_FD_LISTEN and PLAN_FD_CONTROL stay open */
 	uint32_t argument_count, variable_count;
 	uint64_t descriptors_soft; /* RLIMIT_NOFILE as we were given it */
-	char user[64];          /* whose supplementary groups; "": none */
+	char user[64];             /* whose supplementary groups; "": none */
 	uint32_t word_bytes;
 	/* then, each terminated: root, PATH to search, arguments …, variables "NAME=VALUE" … */
 };

@@ -21,7 +21,8 @@ enum {
 static bool
 number_after(struct str word, struct str name, uint64_t max, uint64_t *value)
 {
-	return str_starts(word, name) && str_to_u64(str_make(word.data + name.len, word.len - name.len), value) && *value <= max;
+	return str_starts(word, name) && str_to_u64(str_make(word.data + name.len, word.len - name.len), value) &&
+	       *value <= max;
 }
 
 enum ready_line
@@ -76,7 +77,9 @@ control_line(struct worker *worker, struct str line)
 	if (worker->state != WORKER_STARTING)
 		return; /* nothing that it says after READY means anything yet */
 	switch (ready_line_read(line, &concurrency, &bypass, &error)) {
-	case READY_LINE_READY: worker_ready(worker, concurrency, bypass); break;
+	case READY_LINE_READY:
+		worker_ready(worker, concurrency, bypass);
+		break;
 	case READY_LINE_ERROR:
 		log_escape(text, sizeof(text), error);
 		worker_fail(worker, WORKER_ERROR_GRACE_MS, "%s", text);
@@ -170,7 +173,8 @@ ready_port_judge(const struct procfs_listener *rows, const bool *holds, size_t c
 		else if (holds[i] && result == READY_PORT_NOT_YET)
 			row = READY_PORT_ELSEWHERE;
 		/* the worst counts: open to others, somebody else's, then ours */
-		bool worse = row == READY_PORT_OPEN || (row == READY_PORT_FOREIGN && result != READY_PORT_OPEN) ||
+		bool worse =
+			row == READY_PORT_OPEN || (row == READY_PORT_FOREIGN && result != READY_PORT_OPEN) ||
 			(row == READY_PORT_OURS && (result == READY_PORT_NOT_YET || result == READY_PORT_ELSEWHERE)) ||
 			row == READY_PORT_ELSEWHERE;
 		if (worse) {
@@ -198,22 +202,27 @@ probe_due(struct timer *timer)
 	enum ready_port judged = ready_port_judge(rows, holds, count, worker->app->uid, &which);
 	worker->probes_elsewhere = judged == READY_PORT_ELSEWHERE ? worker->probes_elsewhere + 1 : 0;
 	switch (judged) {
-	case READY_PORT_OURS: worker_ready(worker, (int32_t)worker->app->concurrency, false); return;
+	case READY_PORT_OURS:
+		worker_ready(worker, (int32_t)worker->app->concurrency, false);
+		return;
 	case READY_PORT_FOREIGN:
 		worker_fail_port(worker, "a program that is not the application's own (uid %u) listens on port %u of %s",
 		                 rows[which].uid, port, rows[which].address);
 		return;
 	case READY_PORT_OPEN:
-		worker_fail(worker, 0,
-		            "it listens on %s, port %u, where other machines can reach it; let it listen on 127.0.0.1 only",
-		            rows[which].address, port);
+		worker_fail(
+			worker, 0,
+			"it listens on %s, port %u, where other machines can reach it; let it listen on 127.0.0.1 only",
+			rows[which].address, port);
 		return;
 	case READY_PORT_ELSEWHERE:
 		if (worker->probes_elsewhere < PROBES_ELSEWHERE_MAX)
 			break;
-		worker_fail(worker, 0, "it listens on %s, port %u; let it listen on 127.0.0.1", rows[which].address, port);
+		worker_fail(worker, 0, "it listens on %s, port %u; let it listen on 127.0.0.1", rows[which].address,
+		            port);
 		return;
-	case READY_PORT_NOT_YET: break;
+	case READY_PORT_NOT_YET:
+		break;
 	}
 	worker->probe_ms = worker->probe_ms * 5 / 4 < PROBE_MAX_MS ? worker->probe_ms * 5 / 4 : PROBE_MAX_MS;
 	timer_set(worker->table->loop, &worker->probe, worker->probe_ms);

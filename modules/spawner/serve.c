@@ -108,8 +108,9 @@ read_command_line(struct command_line *line, int argc, char **argv)
 		} else if (line->app_dir == NULL) {
 			line->app_dir = argv[i];
 		} else {
-			fprintf(stderr, "passenger serve: %s: only one APP_DIR can be given; several applications stand in a "
-			                "configuration\n",
+			fprintf(stderr,
+			        "passenger serve: %s: only one APP_DIR can be given; several applications stand in a "
+			        "configuration\n",
 			        argv[i]);
 			return false;
 		}
@@ -177,7 +178,9 @@ load_config(struct config_source *source, struct command_line *line, const struc
 static void
 name_instance(const struct config *config, char out[INSTANCE_NAME_BYTES])
 {
-	const char *path = config->path != NULL ? config->path : config->app_count > 0 ? config->apps[0]->root : "passenger";
+	const char *path = config->path != NULL    ? config->path
+	                   : config->app_count > 0 ? config->apps[0]->root
+	                                           : "passenger";
 	char absolute[PATH_MAX], folder[PATH_MAX];
 	uint64_t hash = 14695981039346656037ull; /* FNV-1a */
 
@@ -198,8 +201,8 @@ name_instance(const struct config *config, char out[INSTANCE_NAME_BYTES])
 	char base[48];
 	str_cut_z(base, sizeof(base), str_from(slash != NULL ? slash + 1 : folder));
 	for (char *at = base; *at != '\0'; at++)
-		if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || *at == '_' ||
-		      *at == '-' || (*at == '.' && at != base)))
+		if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') ||
+		      *at == '_' || *at == '-' || (*at == '.' && at != base)))
 			*at = '_';
 	str_format(out, INSTANCE_NAME_BYTES, "%s-%06x", base[0] != '\0' ? base : "root",
 	           (unsigned)((hash ^ (hash >> 24) ^ (hash >> 48)) & 0xffffff));
@@ -210,7 +213,8 @@ add_loaders(struct place *place, char error[PLACE_ERROR_BYTES])
 {
 	for (size_t i = 0; app_types[i] != NULL; i++)
 		if (app_types[i]->loader != NULL &&
-		    !place_add_loader(place, app_types[i]->loader_name, app_types[i]->loader, *app_types[i]->loader_size, error))
+		    !place_add_loader(place, app_types[i]->loader_name, app_types[i]->loader,
+		                      *app_types[i]->loader_size, error))
 			return false;
 	return true;
 }
@@ -227,26 +231,36 @@ open_place(struct place *place, const struct config *config, const char *name)
 		str_format(dir, sizeof(dir), "%s/%s", registry, name);
 	}
 	switch (place_open(place, dir, error)) {
-	case PLACE_OURS: break;
+	case PLACE_OURS:
+		break;
 	case PLACE_RUNNING:
 		if (place->other_pid != 0)
 			log_error("already running as pid %d in %s; nothing was changed", place->other_pid, place->dir);
 		else
 			log_error("already running in %s; nothing was changed", place->dir);
 		return SERVE_RUNNING;
-	case PLACE_FAILED: log_critical("the instance directory %s", error); return SERVE_FAILED;
+	case PLACE_FAILED:
+		log_critical("the instance directory %s", error);
+		return SERVE_FAILED;
 	}
 	if (place->taken_over)
-		log_warn("took over %s from passenger pid %d, which ended without stopping; its applications ended with it",
+		log_warn("took over %s from passenger pid %d, which ended without stopping; its applications ended "
+		         "with it",
 		         place->dir, place->other_pid);
 	return SERVE_OK;
 }
 
-/* As many descriptors as we may have; what we were given is what applications get. */
+/* As many descriptors as we may have; what we were given is what applications get.  No core
+ * dumps: we know the passwords of all doors. */
 static uint64_t
-raise_descriptors(void)
+set_limits(void)
 {
 	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+		limit.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &limit);
+	}
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return 0;
@@ -257,7 +271,8 @@ raise_descriptors(void)
 }
 
 static int
-serve(const struct config *config, const struct config_source *source, struct passed_sockets *passed, struct place *place)
+serve(const struct config *config, const struct config_source *source, struct passed_sockets *passed,
+      struct place *place)
 {
 	static struct listeners listeners; /* large */
 	char name[INSTANCE_NAME_BYTES], error[PLACE_ERROR_BYTES];
@@ -281,7 +296,7 @@ serve(const struct config *config, const struct config_source *source, struct pa
 		return SERVE_FAILED;
 	}
 	passed_sockets_close(passed);
-	start.descriptors_soft = raise_descriptors();
+	start.descriptors_soft = set_limits();
 	return spawner_run(&start);
 }
 

@@ -50,7 +50,8 @@ sample_cpu(struct worker *worker, uint64_t now_ms)
 	uint64_t passed_ms = now_ms - metrics->cpu_at_ms;
 	uint64_t since_ms = metrics->cpu_at_ms == 0 ? age_ms(worker->launched_ms, now_ms) : passed_ms;
 	if (since_ms > 0 && stat.cpu_ticks >= metrics->cpu_ticks)
-		metrics->cpu_permille = (stat.cpu_ticks - metrics->cpu_ticks) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK) / since_ms;
+		metrics->cpu_permille =
+			(stat.cpu_ticks - metrics->cpu_ticks) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK) / since_ms;
 	metrics->cpu_ticks = stat.cpu_ticks;
 	metrics->cpu_at_ms = now_ms;
 	metrics->threads = stat.threads;
@@ -65,7 +66,7 @@ snapshot_sample_cpu(struct workers *workers, uint64_t older_than_ms)
 	uint64_t now_ms = clock_monotonic_ms();
 
 	for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
-		list_each(&workers->states[state], node) {
+		list_each (&workers->states[state], node) {
 			struct worker *worker = container_of(node, struct worker, node);
 			if (worker->has_slot && age_ms(worker->metrics.cpu_at_ms, now_ms) >= older_than_ms)
 				sample_cpu(worker, now_ms);
@@ -96,14 +97,15 @@ sample_memories(struct workers *workers, const struct snapshot_view *view, uint6
 	while (now_ms < until_ms) {
 		struct worker *oldest = NULL;
 		for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
-			list_each(&workers->states[state], node) {
+			list_each (&workers->states[state], node) {
 				struct worker *worker = container_of(node, struct worker, node);
 				if (worker->has_slot && (view->everything || worker->app->uid == view->uid) &&
 				    (oldest == NULL || worker->metrics.memory_at_ms < oldest->metrics.memory_at_ms))
 					oldest = worker;
 			}
 		}
-		if (oldest == NULL || (oldest->metrics.memory_at_ms != 0 && age_ms(oldest->metrics.memory_at_ms, now_ms) < METRICS_FRESH_MS))
+		if (oldest == NULL || (oldest->metrics.memory_at_ms != 0 &&
+		                       age_ms(oldest->metrics.memory_at_ms, now_ms) < METRICS_FRESH_MS))
 			return;
 		sample_memory(oldest, now_ms);
 		now_ms = clock_monotonic_ms();
@@ -148,9 +150,9 @@ fill_head(struct snapshot_source *source, const struct snapshot_view *view, stru
 	head->top_level_queue = small_figure(&board->top_level_queue);
 	head->clients = small_figure(&board->clients);
 	head->beat_age_ms = supervisor_beat_age_ms(supervisor);
-	head->balancer_state = supervisor->state != SUPERVISOR_SERVING && supervisor->state != SUPERVISOR_ENDING ? 1 :
-		head->beat_age_ms >= HUNG_MS                                                                      ? 2 :
-		                                                                                                    0;
+	head->balancer_state = supervisor->state != SUPERVISOR_SERVING && supervisor->state != SUPERVISOR_ENDING ? 1
+	                       : head->beat_age_ms >= HUNG_MS                                                    ? 2
+	                                                                                                         : 0;
 	head->balancer_starts = atomic_load(&board->balancer_starts);
 	head->spawner_pid = (int32_t)getpid();
 	head->balancer_pid = supervisor->child.pid;
@@ -173,7 +175,8 @@ state_of(const struct scoreboard_process *board, const struct worker *worker)
 {
 	uint32_t state = atomic_load(&board->state);
 
-	if (atomic_load(&board->serial) != worker->record.serial || state == SCOREBOARD_FREE || state >= SCOREBOARD_STATE_N)
+	if (atomic_load(&board->serial) != worker->record.serial || state == SCOREBOARD_FREE ||
+	    state >= SCOREBOARD_STATE_N)
 		return SCOREBOARD_ENABLED; /* the balancer has not taken note of it yet */
 	return state;
 }
@@ -202,7 +205,8 @@ fill_group_text(struct snapshot_group *group, const struct app_config *app)
 }
 
 static void
-fill_group(const struct snapshot_source *source, const struct app_config *app, uint64_t now_ms, struct snapshot_group *group)
+fill_group(const struct snapshot_source *source, const struct app_config *app, uint64_t now_ms,
+           struct snapshot_group *group)
 {
 	struct scoreboard_group *board = &source->supervisor->board->groups[app->id];
 	const struct attempts *attempts = &source->workers->attempts[app->id];
@@ -332,7 +336,7 @@ workers_in_order(struct workers *workers, size_t *count)
 		abort();
 	*count = 0;
 	for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
-		list_each(&workers->states[state], node) {
+		list_each (&workers->states[state], node) {
 			struct worker *worker = container_of(node, struct worker, node);
 			if (worker->has_slot)
 				all[(*count)++] = worker;
@@ -400,7 +404,7 @@ snapshot_take(struct snapshot_source *source, const struct snapshot_view *view, 
 	build(source, view, &out);
 	int fd = memfd_create("passenger-status", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	bool done = fd >= 0 && write(fd, out.data, out.len) == (ssize_t)out.len &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+	            fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
 	int saved = errno;
 	*bytes = out.len;
 	explicit_bzero(out.data, out.len);

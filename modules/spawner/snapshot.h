@@ -25,9 +25,9 @@ struct snapshot_source {
 
 /* Whose groups, and how much of them. */
 struct snapshot_view {
-	bool everything;   /* else only groups of this uid */
+	bool everything; /* else only groups of this uid */
 	uint32_t uid;
-	bool verbose;      /* doors, passwords, addresses, output */
+	bool verbose; /* doors, passwords, addresses, output */
 };
 
 /* A sealed memfd, *bytes long; -1 and errno. */

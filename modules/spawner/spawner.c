@@ -69,7 +69,9 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 	(void)fds;
 	(void)fd_count;
 	switch (message->type) {
-	case MESSAGE_SPAWN: do_spawn(spawner, message->app_id); break;
+	case MESSAGE_SPAWN:
+		do_spawn(spawner, message->app_id);
+		break;
 	case MESSAGE_RETIRE:
 		/* one that is gone meanwhile: it was told, the messages crossed */
 		if (worker != NULL)
@@ -119,11 +121,13 @@ balancer_serving(struct supervisor *supervisor)
 	for (size_t i = 0; i < spawner->config->app_count; i++) {
 		size_t len = strlen(apps);
 		if (spawner->config->apps[i]->enabled)
-			str_format(apps + len, sizeof(apps) - len, "%s%s", len > 0 ? ", " : "", spawner->config->apps[i]->name);
+			str_format(apps + len, sizeof(apps) - len, "%s%s", len > 0 ? ", " : "",
+			           spawner->config->apps[i]->name);
 	}
-	log_notice("passenger %s serves %s on %s (pid %d, instance %s in %s)", PASSENGER_VERSION, apps, addresses, (int)getpid(),
-	           spawner->instance_name, spawner->place->dir);
-	notify_send(&spawner->notify, "READY=1\nMAINPID=%d\nSTATUS=serves %.400s on %.400s", (int)getpid(), apps, addresses);
+	log_notice("passenger %s serves %s on %s (pid %d, instance %s in %s)", PASSENGER_VERSION, apps, addresses,
+	           (int)getpid(), spawner->instance_name, spawner->place->dir);
+	notify_send(&spawner->notify, "READY=1\nMAINPID=%d\nSTATUS=serves %.400s on %.400s", (int)getpid(), apps,
+	            addresses);
 }
 
 /* --- of the workers --------------------------------------------------------------------- */
@@ -187,15 +191,22 @@ signal_received(struct signals *signals, int number, int32_t sender_pid)
 	char text[CONTROL_TEXT_BYTES], who[64];
 
 	switch (number) {
-	case SIGCHLD: children_reap(&spawner->children); break;
+	case SIGCHLD:
+		children_reap(&spawner->children);
+		break;
 	case SIGTERM:
 	case SIGINT:
 		str_format(who, sizeof(who), "%s from pid %d", number == SIGTERM ? "SIGTERM" : "SIGINT", sender_pid);
 		ending_stop(spawner, spawner->state >= SPAWNER_DRAINING, who);
 		break;
-	case SIGHUP: (void)verbs_reload(spawner, text, sizeof(text)); break;
-	case SIGUSR1: (void)verbs_reopen_logs(spawner, text, sizeof(text)); break;
-	default: break;
+	case SIGHUP:
+		(void)verbs_reload(spawner, text, sizeof(text));
+		break;
+	case SIGUSR1:
+		(void)verbs_reopen_logs(spawner, text, sizeof(text));
+		break;
+	default:
+		break;
 	}
 }
 
@@ -230,7 +241,8 @@ make_config_fd(struct spawner *spawner)
 
 	config_write(spawner->config, &text);
 	spawner->config_fd = memfd_create("passenger-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	bool done = spawner->config_fd >= 0 && write(spawner->config_fd, text.data, text.len) == (ssize_t)text.len &&
+	bool done =
+		spawner->config_fd >= 0 && write(spawner->config_fd, text.data, text.len) == (ssize_t)text.len &&
 		fcntl(spawner->config_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
 	buf_free(&text);
 	return done || say("the configuration can not be put into memory");
@@ -280,7 +292,9 @@ write_instance(const struct spawner *spawner)
 	str_cut_z(instance.name, sizeof(instance.name), str_from(spawner->instance_name));
 	str_cut_z(instance.version, sizeof(instance.version), STR(PASSENGER_VERSION));
 	str_cut_z(instance.config, sizeof(instance.config),
-	          str_from(config->path != NULL ? config->path : config->app_count > 0 ? config->apps[0]->root : "-"));
+	          str_from(config->path != NULL    ? config->path
+	                   : config->app_count > 0 ? config->apps[0]->root
+	                                           : "-"));
 	return instance_write(spawner->place->dir_fd, &instance) || say("instance.txt can not be written");
 }
 
@@ -293,7 +307,8 @@ begin(struct spawner *spawner, const struct spawner_start *start)
 	children_init(&spawner->children);
 	spawner->signals.received = signal_received;
 	spawner->signals.owner = spawner;
-	if (!loop_init(&spawner->loop) || !signals_open(&spawner->signals, &spawner->loop, numbers, array_count(numbers)))
+	if (!loop_init(&spawner->loop) ||
+	    !signals_open(&spawner->signals, &spawner->loop, numbers, array_count(numbers)))
 		return say("the event loop can not be made");
 	if (!children_adopt())
 		log_warn("orphans of applications go to process 1: %s", strerror(errno));

@@ -19,7 +19,8 @@ supervisor_move(struct supervisor *supervisor, enum supervisor_state state)
 {
 	static const bool legal[SUPERVISOR_STATE_N][SUPERVISOR_STATE_N] = {
 		[SUPERVISOR_IDLE] = {[SUPERVISOR_STARTING] = true, [SUPERVISOR_WAITING] = true},
-		[SUPERVISOR_STARTING] = {[SUPERVISOR_SERVING] = true, [SUPERVISOR_WAITING] = true, [SUPERVISOR_ENDING] = true},
+		[SUPERVISOR_STARTING] =
+			{[SUPERVISOR_SERVING] = true, [SUPERVISOR_WAITING] = true, [SUPERVISOR_ENDING] = true},
 		[SUPERVISOR_SERVING] = {[SUPERVISOR_WAITING] = true, [SUPERVISOR_ENDING] = true},
 		[SUPERVISOR_WAITING] = {[SUPERVISOR_STARTING] = true, [SUPERVISOR_IDLE] = true},
 		[SUPERVISOR_ENDING] = {[SUPERVISOR_IDLE] = true},
@@ -115,10 +116,12 @@ log_evidence(struct supervisor *supervisor, uint64_t age_ms)
 	}
 	if (!procfs_stat(supervisor->child.pid, &stat))
 		memset(&stat, 0, sizeof(stat));
-	log_critical("the balancer (pid %d) gave no sign of life for %llu ms: it waits in \"%s\", used %llu ticks of CPU, has %u "
+	log_critical("the balancer (pid %d) gave no sign of life for %llu ms: it waits in \"%s\", used %llu ticks of "
+	             "CPU, has %u "
 	             "clients and ended %llu requests; killing it",
 	             supervisor->child.pid, (unsigned long long)age_ms, where, (unsigned long long)stat.cpu_ticks,
-	             atomic_load(&supervisor->board->clients), (unsigned long long)atomic_load(&supervisor->board->requests));
+	             atomic_load(&supervisor->board->clients),
+	             (unsigned long long)atomic_load(&supervisor->board->requests));
 }
 
 static void
@@ -145,14 +148,19 @@ check_due(struct timer *timer)
 
 	switch (supervisor->state) {
 	case SUPERVISOR_STARTING:
-	case SUPERVISOR_SERVING: check_beat(supervisor); break;
-	case SUPERVISOR_WAITING: start_next(supervisor); break;
+	case SUPERVISOR_SERVING:
+		check_beat(supervisor);
+		break;
+	case SUPERVISOR_WAITING:
+		start_next(supervisor);
+		break;
 	case SUPERVISOR_ENDING:
 		log_warn("the balancer did not end in time; killing it");
 		child_signal_group(&supervisor->child, SIGKILL);
 		break;
 	case SUPERVISOR_IDLE:
-	case SUPERVISOR_STATE_N: break;
+	case SUPERVISOR_STATE_N:
+		break;
 	}
 }
 
@@ -281,15 +289,19 @@ supervisor_end(struct supervisor *supervisor, uint64_t within_ms)
 {
 	switch (supervisor->state) {
 	case SUPERVISOR_STARTING:
-	case SUPERVISOR_SERVING: supervisor_move(supervisor, SUPERVISOR_ENDING); break;
+	case SUPERVISOR_SERVING:
+		supervisor_move(supervisor, SUPERVISOR_ENDING);
+		break;
 	case SUPERVISOR_WAITING:
 		timer_cancel(supervisor->loop, &supervisor->check);
 		supervisor_move(supervisor, SUPERVISOR_IDLE);
 		supervisor->events->ended(supervisor);
 		return;
-	case SUPERVISOR_ENDING: break;
+	case SUPERVISOR_ENDING:
+		break;
 	case SUPERVISOR_IDLE:
-	case SUPERVISOR_STATE_N: return;
+	case SUPERVISOR_STATE_N:
+		return;
 	}
 	if (within_ms == 0)
 		child_signal_group(&supervisor->child, SIGKILL);

@@ -18,11 +18,11 @@
 enum {
 	SUPERVISOR_BEAT_MAX_MS = 10000,
 	SUPERVISOR_CHECK_MS = 1000,
-	SUPERVISOR_EARLY_MS = 1000,    /* died so soon: the next one waits longer */
-	SUPERVISOR_STEADY_MS = 5000,   /* lived so long: all is forgiven */
+	SUPERVISOR_EARLY_MS = 1000,  /* died so soon: the next one waits longer */
+	SUPERVISOR_STEADY_MS = 5000, /* lived so long: all is forgiven */
 	SUPERVISOR_BACKOFF_MIN_MS = 100,
 	SUPERVISOR_BACKOFF_MAX_MS = 5000,
-	SUPERVISOR_CHANNEL_FD = 3,     /* in the balancer */
+	SUPERVISOR_CHANNEL_FD = 3, /* in the balancer */
 };
 
 enum supervisor_state {
@@ -40,7 +40,7 @@ struct supervisor_events {
 	void (*started)(struct supervisor *supervisor); /* the opening sequence is to be sent */
 	void (*message)(struct supervisor *supervisor, struct message *message, int *fds, size_t fd_count);
 	void (*serving)(struct supervisor *supervisor);
-	void (*ended)(struct supervisor *supervisor);   /* IDLE now */
+	void (*ended)(struct supervisor *supervisor); /* IDLE now */
 };
 
 struct supervisor {
@@ -48,12 +48,12 @@ struct supervisor {
 	struct loop *loop;
 	struct children *children;
 	struct scoreboard *board;
-	uint32_t uid, gid;          /* of the balancer */
+	uint32_t uid, gid; /* of the balancer */
 	const struct supervisor_events *events;
 	void *owner;
 	struct child child;
 	struct channel channel;
-	struct timer check;         /* STARTING, SERVING: the beat; WAITING: the next start; ENDING: SIGKILL */
+	struct timer check; /* STARTING, SERVING: the beat; WAITING: the next start; ENDING: SIGKILL */
 	uint64_t started_ms;
 	uint64_t checked_ms;        /* when the beat was looked at; late looks are our own fault */
 	uint64_t forgiven_until_ms; /* no beat is asked for before */

@@ -57,14 +57,14 @@ tell_everything(struct spawner *spawner)
 	for (size_t i = 0; i < spawner->listeners->count; i++)
 		tell_simple(spawner, MESSAGE_LISTENER, i, spawner->listeners->bound[i].fd);
 	for (size_t state = 0; state < WORKER_STATE_N; state++) {
-		list_each(&spawner->workers.states[state], node) {
+		list_each (&spawner->workers.states[state], node) {
 			const struct worker *worker = container_of(node, struct worker, node);
 			if (worker->has_slot)
 				tell_process(spawner, worker);
 		}
 	}
 	for (size_t state = 0; state < WORKER_STATE_N; state++) {
-		list_each(&spawner->workers.states[state], node) {
+		list_each (&spawner->workers.states[state], node) {
 			const struct worker *worker = container_of(node, struct worker, node);
 			if (state == WORKER_STARTING || (state == WORKER_FAILED && worker->failure != NULL))
 				tell_of_worker(spawner, MESSAGE_SPAWNING, worker, "");

@@ -50,8 +50,9 @@ verbs_reload(struct spawner *spawner, char *text, size_t text_size)
 	buf_free(&after);
 	config_free(fresh);
 	str_format(text, text_size, "%s",
-	           same ? "the configuration is right and has not changed" :
-	                  "the configuration is right; restart passenger to apply the changes, this version does not do it "
+	           same ? "the configuration is right and has not changed"
+	                : "the configuration is right; restart passenger to apply the changes, this version does not "
+	                  "do it "
 	                  "while it runs");
 	log_notice("%s", text);
 	return true;
@@ -70,8 +71,7 @@ control_right(struct control_server *server, uint32_t uid)
 	return CONTROL_RIGHT_NONE;
 }
 
-static void
-answer(struct control_answer *answer, enum control_code code, const char *format, ...) printf_like(3, 4);
+static void answer(struct control_answer *answer, enum control_code code, const char *format, ...) printf_like(3, 4);
 
 static void
 answer(struct control_answer *out, enum control_code code, const char *format, ...)
@@ -101,10 +101,12 @@ do_status(struct spawner *spawner, const struct control_request *request, uint32
 		answer(out, CONTROL_OK, "%s", "");
 }
 
-/* A name, or the beginning of a root. */
+/* A name, or the beginning of a root; exactly: an application's or a group's name. */
 static bool
-app_is_meant(const struct app_config *app, const char *name)
+app_is_meant(const struct app_config *app, const char *name, bool exactly)
 {
+	if (exactly)
+		return strcmp(app->name, name) == 0 || strcmp(app->app_group_name, name) == 0;
 	if (name[0] != '/')
 		return strcmp(app->name, name) == 0;
 	size_t len = strlen(name);
@@ -118,13 +120,14 @@ balancer_listens(const struct spawner *spawner, struct control_answer *out)
 {
 	if (spawner->supervisor.state == SUPERVISOR_SERVING)
 		return true;
-	answer(out, CONTROL_FAILED, spawner->state >= SPAWNER_DRAINING ? "passenger is stopping" :
-	                                                                  "the balancer is being started; try again in a moment");
+	answer(out, CONTROL_FAILED,
+	       spawner->state >= SPAWNER_DRAINING ? "passenger is stopping"
+	                                          : "the balancer is being started; try again in a moment");
 	return false;
 }
 
 static void
-do_restart(struct spawner *spawner, const char *name, struct control_answer *out)
+do_restart(struct spawner *spawner, const char *name, bool exactly, struct control_answer *out)
 {
 	struct message message;
 	size_t count = 0;
@@ -133,7 +136,7 @@ do_restart(struct spawner *spawner, const char *name, struct control_answer *out
 		return;
 	for (size_t i = 0; i < spawner->config->app_count; i++) {
 		const struct app_config *app = spawner->config->apps[i];
-		if (!app->enabled || !app_is_meant(app, name))
+		if (!app->enabled || !app_is_meant(app, name, exactly))
 			continue;
 		/* who restarts has mended what was wrong: no need to wait */
 		attempts_reset(&spawner->workers.attempts[app->id]);
@@ -167,14 +170,16 @@ do_detach(struct spawner *spawner, uint64_t pid, struct control_answer *out)
 }
 
 static bool
-control_request(struct control_server *server, const struct control_request *request, uint32_t uid, enum control_right right,
-                struct control_answer *out, int *fd)
+control_request(struct control_server *server, const struct control_request *request, uint32_t uid,
+                enum control_right right, struct control_answer *out, int *fd)
 {
 	struct spawner *spawner = server->owner;
 	char who[64];
 
 	switch (request->verb) {
-	case CONTROL_STATUS: do_status(spawner, request, uid, right, out, fd); return true;
+	case CONTROL_STATUS:
+		do_status(spawner, request, uid, right, out, fd);
+		return true;
 	case CONTROL_STOP:
 		str_format(who, sizeof(who), "`passenger stop` by uid %u", uid);
 		ending_stop(spawner, request->number != 0, who);
@@ -185,9 +190,15 @@ control_request(struct control_server *server, const struct control_request *req
 	case CONTROL_RELOAD:
 		out->code = verbs_reload(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
 		return true;
-	case CONTROL_RESTART: do_restart(spawner, request->name, out); return true;
-	case CONTROL_DETACH: do_detach(spawner, request->number, out); return true;
-	default: answer(out, CONTROL_BAD, "this passenger (%s) does not know that request", PASSENGER_VERSION); return true;
+	case CONTROL_RESTART:
+		do_restart(spawner, request->name, request->number != 0, out);
+		return true;
+	case CONTROL_DETACH:
+		do_detach(spawner, request->number, out);
+		return true;
+	default:
+		answer(out, CONTROL_BAD, "this passenger (%s) does not know that request", PASSENGER_VERSION);
+		return true;
 	}
 }
 

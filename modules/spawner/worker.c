@@ -36,7 +36,7 @@ workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state
 {
 	uint32_t count = 0;
 
-	list_each(&workers->states[state], node)
+	list_each (&workers->states[state], node)
 		count += container_of(node, struct worker, node)->app->id == app_id ? 1 : 0;
 	return count;
 }
@@ -53,7 +53,7 @@ struct worker *
 workers_by_pid(const struct workers *workers, int32_t pid)
 {
 	for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
-		list_each(&workers->states[state], node) {
+		list_each (&workers->states[state], node) {
 			struct worker *worker = container_of(node, struct worker, node);
 			if (worker->has_slot && worker->child.pid == pid)
 				return worker;
@@ -177,8 +177,7 @@ worker_end(struct worker *worker)
 
 /* --- failure ---------------------------------------------------------------------- */
 
-static void
-failure_add(struct failure *failure, const char *format, ...) printf_like(2, 3);
+static void failure_add(struct failure *failure, const char *format, ...) printf_like(2, 3);
 
 static void
 failure_add(struct failure *failure, const char *format, ...)
@@ -306,10 +305,13 @@ worker_due(struct timer *timer)
 	case WORKER_TERMINATING:
 		worker_kill(worker, "it did not stop at SIGTERM");
 		break;
-	case WORKER_FAILED: failed_due(worker); break;
+	case WORKER_FAILED:
+		failed_due(worker);
+		break;
 	case WORKER_RUNNING:
 	case WORKER_KILLED:
-	case WORKER_STATE_N: break;
+	case WORKER_STATE_N:
+		break;
 	}
 }
 
@@ -326,6 +328,10 @@ worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 		/* a program of its own does not know our stdin */
 		if (worker->app->type->readiness != APP_READY_CONTROL)
 			child_signal(&worker->child, SIGTERM);
+	} else if (worker->state == WORKER_TERMINATING && term_ms < worker->term_ms) {
+		worker->term_ms = term_ms;
+		timer_set(worker->table->loop, &worker->timer, term_ms);
+		return;
 	} else if (worker->state != WORKER_RETIRING || drain_ms >= worker->drain_ms) {
 		return;
 	}

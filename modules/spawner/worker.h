@@ -33,9 +33,9 @@
 
 enum {
 	WORKER_CONTROL_LINE_BYTES = 4096,
-	WORKER_TERM_MS = 5000,         /* between SIGTERM and SIGKILL */
-	WORKER_ERROR_GRACE_MS = 500,   /* a loader that said ERROR may write its backtrace */
-	WORKER_REPORT_MS = 2000,       /* a failed one that does not even die: it is reported without its end */
+	WORKER_TERM_MS = 5000,       /* between SIGTERM and SIGKILL */
+	WORKER_ERROR_GRACE_MS = 500, /* a loader that said ERROR may write its backtrace */
+	WORKER_REPORT_MS = 2000,     /* a failed one that does not even die: it is reported without its end */
 	WORKER_SLOT_REST_MS = 5000,
 	WORKER_PORT_TRIES = 3,
 };
@@ -52,7 +52,7 @@ enum worker_state {
 
 /* What status shows of a process's use of the machine. */
 struct worker_metrics {
-	uint64_t cpu_at_ms;  /* CLOCK_MONOTONIC of cpu_ticks; 0: none yet */
+	uint64_t cpu_at_ms; /* CLOCK_MONOTONIC of cpu_ticks; 0: none yet */
 	uint64_t cpu_ticks;
 	uint64_t cpu_permille;
 	uint64_t memory_at_ms; /* 0: never read */
@@ -68,26 +68,26 @@ struct worker {
 	const struct app_config *app;
 	struct child child;
 	struct capture capture;
-	int stdin_fd;                /* write end: closing it asks a loader to stop; -1: none */
-	int listen_fd;               /* unix socket of a loader; -1: none */
-	int door_fd;                 /* -1: not ready yet */
-	struct watch control;        /* a loader's control descriptor */
-	struct buf control_out;      /* its arguments, not yet taken */
+	int stdin_fd;           /* write end: closing it asks a loader to stop; -1: none */
+	int listen_fd;          /* unix socket of a loader; -1: none */
+	int door_fd;            /* -1: not ready yet */
+	struct watch control;   /* a loader's control descriptor */
+	struct buf control_out; /* its arguments, not yet taken */
 	char control_line[WORKER_CONTROL_LINE_BYTES];
 	size_t control_len;
-	int error_fd;                /* `passenger exec`'s sentence; -1: none */
-	struct timer timer;          /* STARTING: deadline; afterwards: the next rung of the ladder */
-	struct timer probe;          /* STARTING, port: look again */
+	int error_fd;       /* `passenger exec`'s sentence; -1: none */
+	struct timer timer; /* STARTING: deadline; afterwards: the next rung of the ladder */
+	struct timer probe; /* STARTING, port: look again */
 	uint64_t probe_ms;
-	uint32_t probes_elsewhere;   /* in a row: it listens, but not where it should */
+	uint32_t probes_elsewhere; /* in a row: it listens, but not where it should */
 	uint32_t port_tries;
 	bool (*again)(struct worker *worker); /* starts it once more on another port; false: it was given up and reported */
-	struct failure *failure;     /* FAILED: until it is reported */
-	bool another_port;           /* FAILED, but only the port was to blame */
-	uint64_t drain_ms, term_ms;  /* rungs of the ladder */
+	struct failure *failure;              /* FAILED: until it is reported */
+	bool another_port;                    /* FAILED, but only the port was to blame */
+	uint64_t drain_ms, term_ms;           /* rungs of the ladder */
 	bool has_slot;
 	struct message_process record; /* complete from RUNNING on */
-	uint64_t launched_ms;        /* CLOCK_MONOTONIC */
+	uint64_t launched_ms;          /* CLOCK_MONOTONIC */
 	int64_t spawn_start_unix_us, spawn_end_unix_us;
 	char user[64];
 	struct worker_metrics metrics;
@@ -96,7 +96,7 @@ struct worker {
 
 /* Whom the table tells. */
 struct worker_events {
-	void (*ready)(struct worker *worker);  /* has a door and a slot now */
+	void (*ready)(struct worker *worker); /* has a door and a slot now */
 	void (*failed)(struct worker *worker, const struct failure *failure);
 	void (*gone)(struct worker *worker, const char *how); /* was ready; its slot and sockets are still there */
 	void (*ended)(struct workers *workers); /* one worker fewer of any state; its memory goes at the turn's end */
@@ -146,7 +146,7 @@ void worker_fail(struct worker *worker, uint64_t grace_ms, const char *format, .
 void worker_fail_port(struct worker *worker, const char *format, ...) printf_like(2, 3);
 /* No process came to be, as the sentence says: reported, and gone. */
 void worker_abandon(struct worker *worker, const char *sentence);
-/* Down the ladder, in the application's own times or in these. Nothing when it is on it. */
+/* Down the ladder, in the application's own times or in these. One that is on it already only ever goes faster. */
 void worker_retire(struct worker *worker);
 void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);
 /* SIGKILL to the group now. */

@@ -73,7 +73,8 @@ spawn_self(pid_t *pid, const char *const *argv, const char *const *envp, const s
 	if (error == 0)
 		error = posix_spawnattr_setsigdefault(&attributes, &all);
 	if (error == 0)
-		error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+		error = posix_spawnattr_setflags(&attributes,
+		                                 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	if (error == 0)
 		error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, spawn_argv, spawn_envp);
 	posix_spawnattr_destroy(&attributes);
@@ -132,7 +133,7 @@ child_signal_group(const struct child *child, int number)
 static struct child *
 child_by_pid(const struct children *children, pid_t pid)
 {
-	list_each(&children->list, node) {
+	list_each (&children->list, node) {
 		struct child *child = container_of(node, struct child, node);
 		if (child->pid == pid)
 			return child;

@@ -77,7 +77,8 @@ procfs_memory(int32_t pid, struct procfs_memory *memory)
 	struct str rest = str_make(text, (size_t)len);
 	while (str_split(&rest, '\n', &line))
 		(void)(kb_of_line(line, "Rss:", &memory->rss) || kb_of_line(line, "Pss:", &memory->pss) ||
-		       kb_of_line(line, "Private_Dirty:", &memory->private_dirty) || kb_of_line(line, "Swap:", &memory->swap));
+		       kb_of_line(line, "Private_Dirty:", &memory->private_dirty) ||
+		       kb_of_line(line, "Swap:", &memory->swap));
 	return memory->rss > 0;
 }
 
@@ -363,9 +364,9 @@ bound_inet(struct procfs_listener *listener, const char *hex)
 
 	memcpy(&address, &native, 4);
 	inet_ntop(AF_INET, &address, listener->address, sizeof(listener->address));
-	listener->bound = address.s_addr == htonl(INADDR_LOOPBACK) ? PROCFS_BOUND_LOOPBACK :
-		address.s_addr == htonl(INADDR_ANY)                ? PROCFS_BOUND_WILDCARD :
-		                                                     PROCFS_BOUND_OTHER;
+	listener->bound = address.s_addr == htonl(INADDR_LOOPBACK) ? PROCFS_BOUND_LOOPBACK
+	                  : address.s_addr == htonl(INADDR_ANY)    ? PROCFS_BOUND_WILDCARD
+	                                                           : PROCFS_BOUND_OTHER;
 }
 
 static void
@@ -383,10 +384,10 @@ bound_inet6(struct procfs_listener *listener, const char *hex)
 	str_format(listener->address, sizeof(listener->address), "[%s]", text);
 	static const uint8_t mapped_loopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
 	static const uint8_t mapped_any[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0};
-	listener->bound = memcmp(&address, mapped_loopback, 16) == 0 ? PROCFS_BOUND_LOOPBACK :
-		IN6_IS_ADDR_UNSPECIFIED(&address) || memcmp(&address, mapped_any, 16) == 0 ?
-		                                                       PROCFS_BOUND_WILDCARD :
-		                                                       PROCFS_BOUND_OTHER;
+	listener->bound = memcmp(&address, mapped_loopback, 16) == 0 ? PROCFS_BOUND_LOOPBACK
+	                  : IN6_IS_ADDR_UNSPECIFIED(&address) || memcmp(&address, mapped_any, 16) == 0
+	                          ? PROCFS_BOUND_WILDCARD
+	                          : PROCFS_BOUND_OTHER;
 }
 
 /* One row: "  0: 0100007F:1F90 00000000:0000 0A tx:rx tr:tm retrnsmt uid timeout inode …".

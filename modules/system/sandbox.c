@@ -14,7 +14,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-
 static bool
 failed(char error[SANDBOX_ERROR_BYTES], const char *what)
 {
@@ -28,9 +27,9 @@ identity_is(uint32_t uid, uint32_t gid)
 	uid_t real_uid, effective_uid, saved_uid;
 	gid_t real_gid, effective_gid, saved_gid;
 
-	return getresuid(&real_uid, &effective_uid, &saved_uid) == 0 && getresgid(&real_gid, &effective_gid, &saved_gid) == 0 &&
-		real_uid == uid && effective_uid == uid && saved_uid == uid && real_gid == gid && effective_gid == gid &&
-		saved_gid == gid;
+	return getresuid(&real_uid, &effective_uid, &saved_uid) == 0 &&
+	       getresgid(&real_gid, &effective_gid, &saved_gid) == 0 && real_uid == uid && effective_uid == uid &&
+	       saved_uid == uid && real_gid == gid && effective_gid == gid && saved_gid == gid;
 }
 
 bool
@@ -98,6 +97,7 @@ sandbox_drop(uint32_t uid, uint32_t gid, char error[SANDBOX_ERROR_BYTES])
 
 #ifdef AUDIT_ARCH_OURS
 
+/* clang-format off */
 static const int allowed_calls[] = {
 	/* data */
 	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_recvfrom,
@@ -124,6 +124,7 @@ static const int allowed_calls[] = {
 	SYS_poll, SYS_epoll_wait, SYS_open, SYS_unlink, SYS_stat, SYS_lstat, SYS_access, SYS_pipe, SYS_dup2,
 #endif
 };
+/* clang-format on */
 
 enum { FILTER_MAX = 200, DATA_NR = 0, DATA_ARCH = 4, DATA_ARGS = 16 };
 

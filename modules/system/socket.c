@@ -89,7 +89,8 @@ remove_stale(const char *path, int type, char error[SOCKET_ERROR_BYTES])
 		return false;
 	}
 	if (!S_ISSOCK(stat.st_mode)) {
-		str_format(error, SOCKET_ERROR_BYTES, "%s exists and is no socket; remove it or choose another path", path);
+		str_format(error, SOCKET_ERROR_BYTES, "%s exists and is no socket; remove it or choose another path",
+		           path);
 		return false;
 	}
 	int fd = connect_unix(path, type);
@@ -97,7 +98,8 @@ remove_stale(const char *path, int type, char error[SOCKET_ERROR_BYTES])
 		/* EPROTOTYPE, EAGAIN, EACCES: somebody is there, too */
 		if (fd >= 0)
 			close(fd);
-		str_format(error, SOCKET_ERROR_BYTES, "another program listens on %s; stop it or choose another path", path);
+		str_format(error, SOCKET_ERROR_BYTES, "another program listens on %s; stop it or choose another path",
+		           path);
 		return false;
 	}
 	if (unlink(path) != 0 && errno != ENOENT) {
@@ -120,7 +122,7 @@ give_to_owner(const char *path, uint32_t uid, uint32_t gid)
 		return false;
 	errno = EEXIST;
 	bool done = fstat(fd, &stat) == 0 && S_ISSOCK(stat.st_mode) && stat.st_uid == geteuid() && stat.st_nlink == 1 &&
-		fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0;
+	            fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0;
 	int saved = errno;
 	close(fd);
 	errno = saved;
@@ -153,7 +155,8 @@ listen_unix(const char *path, int type, uint32_t mode, uint32_t uid, uint32_t gi
 	if (!done) {
 		str_format(error, SOCKET_ERROR_BYTES, "can not bind %s: %s", path, strerror(saved));
 	} else if (!give_to_owner(path, uid, gid)) {
-		str_format(error, SOCKET_ERROR_BYTES, "can not give %s to its owner and group: %s", path, strerror(errno));
+		str_format(error, SOCKET_ERROR_BYTES, "can not give %s to its owner and group: %s", path,
+		           strerror(errno));
 		done = false;
 		unlink(path);
 	} else if (listen(fd, backlog) != 0) {
@@ -220,8 +223,9 @@ socket_listen_tcp(const uint8_t *ip, size_t ip_bytes, uint16_t port, int backlog
 		fd = listen_inet((const struct sockaddr *)&inet6, sizeof(inet6), backlog);
 	}
 	if (fd < 0)
-		str_format(error, SOCKET_ERROR_BYTES, ip_bytes == 4 ? "can not listen on %s:%u: %s" : "can not listen on [%s]:%u: %s",
-		           text, port, strerror(errno));
+		str_format(error, SOCKET_ERROR_BYTES,
+		           ip_bytes == 4 ? "can not listen on %s:%u: %s" : "can not listen on [%s]:%u: %s", text, port,
+		           strerror(errno));
 	return fd;
 }
 

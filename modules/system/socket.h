@@ -19,8 +19,8 @@ int socket_listen_unix(const char *path, uint32_t mode, uint32_t uid, uint32_t g
 int socket_listen_seqpacket(const char *path, uint32_t mode, char error[SOCKET_ERROR_BYTES]) must_check;
 
 /* TCP; ip has 4 or 16 bytes in network order, port 0 is any free one.  -1 and a sentence in error. */
-int socket_listen_tcp(const uint8_t *ip, size_t ip_bytes, uint16_t port, int backlog, char error[SOCKET_ERROR_BYTES])
-	must_check;
+int socket_listen_tcp(const uint8_t *ip, size_t ip_bytes, uint16_t port, int backlog,
+                      char error[SOCKET_ERROR_BYTES]) must_check;
 
 /* 127.0.0.1 on a free port, which is told.  -1 and errno. */
 int socket_listen_loopback(uint16_t *port, int backlog) must_check;

@@ -72,9 +72,9 @@ order(char *line, int fd)
 	else if (strcmp(word, "die") == 0)
 		abort();
 	for (size_t i = 0; i < known_count; i++)
-		dprintf(fd, "app=%u slot=%u serial=%llu pid=%d door=%u password=%s path=%s port=%u retiring=%u\n", known[i].app_id,
-		        known[i].slot, (unsigned long long)known[i].serial, known[i].pid, known[i].door_port, known[i].password,
-		        known[i].socket_path, known[i].port, known[i].retiring);
+		dprintf(fd, "app=%u slot=%u serial=%llu pid=%d door=%u password=%s path=%s port=%u retiring=%u\n",
+		        known[i].app_id, known[i].slot, (unsigned long long)known[i].serial, known[i].pid,
+		        known[i].door_port, known[i].password, known[i].socket_path, known[i].port, known[i].retiring);
 }
 
 static void
@@ -155,9 +155,9 @@ static void
 received(struct channel *from, struct message *message, int *fds, size_t fd_count)
 {
 	(void)from;
-	fprintf(stderr, "fake: %s app=%u slot=%u serial=%llu number=%llu fds=%zu text=%.*s\n", message_name(message->type),
-	        message->app_id, message->slot, (unsigned long long)message->serial, (unsigned long long)message->number,
-	        fd_count, (int)message->text_len, message->text);
+	fprintf(stderr, "fake: %s app=%u slot=%u serial=%llu number=%llu fds=%zu text=%.*s\n",
+	        message_name(message->type), message->app_id, message->slot, (unsigned long long)message->serial,
+	        (unsigned long long)message->number, fd_count, (int)message->text_len, message->text);
 	switch (message->type) {
 	case MESSAGE_HELLO:
 		board = scoreboard_map(fds[0]);
@@ -165,7 +165,9 @@ received(struct channel *from, struct message *message, int *fds, size_t fd_coun
 			exit(1);
 		beat_due(&beat);
 		break;
-	case MESSAGE_CONFIG: take_config(message, fds[0]); break;
+	case MESSAGE_CONFIG:
+		take_config(message, fds[0]);
+		break;
 	case MESSAGE_LISTENER:
 		if (message->number == 0) {
 			if (!watch_add(&loop, &listener, fds[0], EPOLLIN, accepted))
@@ -173,13 +175,25 @@ received(struct channel *from, struct message *message, int *fds, size_t fd_coun
 			fds[0] = -1;
 		}
 		break;
-	case MESSAGE_PROCESS: remember(message, &fds[0]); break;
-	case MESSAGE_PROCESS_GONE: forget(message); break;
-	case MESSAGE_DETACH: ask(MESSAGE_RETIRE, 0, message->slot, message->serial); break;
-	case MESSAGE_BEGIN: begin(); break;
-	case MESSAGE_DRAIN: ask(MESSAGE_DRAINED, 0, 0, 0); exit(0);
-	case MESSAGE_STOP: exit(0);
-	default: break;
+	case MESSAGE_PROCESS:
+		remember(message, &fds[0]);
+		break;
+	case MESSAGE_PROCESS_GONE:
+		forget(message);
+		break;
+	case MESSAGE_DETACH:
+		ask(MESSAGE_RETIRE, 0, message->slot, message->serial);
+		break;
+	case MESSAGE_BEGIN:
+		begin();
+		break;
+	case MESSAGE_DRAIN:
+		ask(MESSAGE_DRAINED, 0, 0, 0);
+		exit(0);
+	case MESSAGE_STOP:
+		exit(0);
+	default:
+		break;
 	}
 }
 

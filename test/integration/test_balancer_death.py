@@ -111,8 +111,8 @@ def test_balancer_dies_under_load(box, kind, kills):
     for door in p.doors():
         assert door.request('/hello').status == 200
     p.wait_idle()
-    status = p.status()
-    assert sum(x['processed'] for x in p.processes(status)) >= load.ok
+    # One answer a kill may have left just before it was counted.
+    assert sum(x['processed'] for x in p.processes()) >= load.ok - kills
     print('kills %d, answered %d, cut %d, refused 0, longest %.0f ms' % (kills, load.ok, load.cut, load.longest * 1000))
 
 
@@ -172,6 +172,7 @@ def test_status_while_the_balancer_hangs(box):
 @pytest.mark.slow
 def test_hung_balancer_is_replaced(box):
     p = box.serve('command')
+    p.allow('gave no sign of life')
     pid = p.balancer
     os.kill(pid, 19)
     wait_until(lambda: p.balancer not in (None, 0, pid), 30, 'a replacement for the hung balancer')

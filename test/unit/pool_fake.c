@@ -118,6 +118,7 @@ fake_set_up(void **state)
 	close(fd);
 	pool_init(&fake_pool, &fake_loop, fake_board, &hooks);
 	pool_configure(&fake_pool, &fake_config);
+	pool_begin(&fake_pool);
 	return 0;
 }
 

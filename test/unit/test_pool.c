@@ -95,8 +95,8 @@ test_nobody_overtakes_the_queue(void **state)
 	struct process *a = fake_attach(0, 1);
 	struct fake_session *first = fake_take(0, GROUP_TAKEN);
 	fake_apps[0].max_instances = 1;
+	fake_apps[0].direct_wait_ms = 1000;
 	struct fake_session *second = fake_take(0, GROUP_WAITS);
-	fake_settle();
 	fake_pass(5);
 	session_end(&first->session);
 	struct fake_session *third = fake_take(0, GROUP_WAITS);

@@ -1,0 +1,61 @@
+/*
+ * node: a Node application, run by our loader (node.js), which puts the
+ * application's own http.Server on the process's socket.
+ */
+#include "apps/apps.h"
+
+#include <stdio.h>
+
+extern const unsigned char loader_node_js[];
+extern const size_t loader_node_js_size;
+
+enum { NODE_INTERPRETER, NODE_OPTION_N };
+enum { TITLE_BYTES = 1024 };
+
+static const struct option node_options[NODE_OPTION_N] = {
+	[NODE_INTERPRETER] =
+		{
+			.name = "nodejs",
+			.original = "PassengerNodejs",
+			.edition = "open source",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_STRING,
+			.sections = OPTION_IN_PASSENGER | OPTION_IN_APP,
+			.offset = NODE_INTERPRETER,
+			.default_text = "node",
+			.help = "The Node interpreter (16 or later): a path, or a name that is looked up in PATH when a "
+				"process starts.",
+		},
+};
+
+static bool
+node_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error, size_t error_size)
+{
+	char title[TITLE_BYTES];
+
+	(void)error;
+	(void)error_size;
+	app_argv_add(argv, str_from(app_config_type_value(app, NODE_INTERPRETER)));
+	app_argv_add(argv, str_from(loader_path));
+	/* A process's title has room where its arguments stood: this one makes enough of it. */
+	snprintf(title, sizeof(title), "Passenger NodeApp: %s (%s)", app->root, app->app_env);
+	app_argv_add(argv, str_from(title));
+	return true;
+}
+
+const struct app_type app_type_node = {
+	.name = "node",
+	.title = "Node",
+	.protocol = APP_PROTOCOL_HTTP,
+	.readiness = APP_READY_CONTROL,
+	.concurrency = 0,
+	.startup_files = {"app.js", "server.js", "index.js", "package.json"},
+	.detect_score = 60,
+	.options = node_options,
+	.option_count = array_count(node_options),
+	.env_names = {"NODE_ENV", "PASSENGER_APP_ENV"},
+	.loader = loader_node_js,
+	.loader_size = &loader_node_js_size,
+	.loader_name = "node.cjs", /* CommonJS, whatever package.json stands above the instance directory */
+	.argv = node_argv,
+};
