@@ -419,6 +419,7 @@ run_tests()
 	case ${1:-default} in default | quick | full) ;; *) die "test takes quick or full, not $1" ;; esac
 	need "${PACKAGES_BUILD[@]}" "${PACKAGES_RUN[@]}" "${PACKAGES_CHECK[@]}" "${PACKAGES_FUZZ[@]}" "${PACKAGES_TEST[@]}"
 	[ "${1:-default}" != full ] || (need "${PACKAGES_IMAGES[@]}") || say "The images cannot be tested without these."
+	[ "${1:-default}" != full ] || export PASSENGER_WALK_STEPS=10000000 # of test/unit/test_pool_walk.c
 	exec "$PYTHON" test/check/suite.py "${1:-default}"
 }
 

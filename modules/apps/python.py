@@ -45,12 +45,13 @@ MAX_DRAIN_BYTES = 1048576
 MAX_MESSAGE_BYTES = 16777216
 FRAME_REQUEST = 82
 FRAME_PING = 80
-FLAG_BODY_LENGTH = 1
+FLAG_BODY = 3
 FLAG_BODY_FRAMES = 2
 FLAG_BYPASS = 4
 # What READY says for an event loop, which has no limit of its own.
 UNLIMITED_CONCURRENCY = 4096
 
+ALWAYS_THERE = frozenset(("REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME"))
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 DIGITS = re.compile(r"[0-9]{1,18}").fullmatch
 
@@ -259,7 +260,8 @@ class Application:
 		self.asgi = False
 
 	def load(self):
-		sys.path[0] = self.root
+		folder = os.path.dirname(os.path.abspath(__file__))
+		sys.path[:] = [self.root] + [path for path in sys.path if path != folder]
 		asgi, wsgi = self.arguments.get("asgi_module"), self.arguments.get("wsgi_module")
 		if asgi or wsgi:
 			self.callable = self.from_module(asgi or wsgi)
@@ -491,7 +493,7 @@ class FileWrapper:
 		if type(raw) is not io.FileIO:
 			return None
 		status = os.fstat(raw.fileno())
-		if not stat.S_ISREG(status.st_mode):
+		if not stat.S_ISREG(status.st_mode) or not status.st_size:
 			return None
 		offset = filelike.tell()
 		return raw.fileno(), offset, max(0, status.st_size - offset)
@@ -587,7 +589,7 @@ class Exchange:
 			self.mute = True
 		else:
 			self.mute = self.is_head
-			self.left = length
+			self.left = self.length = length
 			if length is not None:
 				text = "%s\r\nContent-Length: %d" % (text, length)
 			elif not self.mute:
@@ -601,11 +603,11 @@ class Exchange:
 
 	# Also what start_response returns.
 	def write(self, data):
+		if not isinstance(data, bytes):
+			raise TypeError("the body has to be bytes, not %s" % type(data).__name__)
 		head = b""
 		size = len(data)
 		if not self.sent:
-			if not isinstance(data, bytes):
-				raise TypeError("the body has to be bytes, not %s" % type(data).__name__)
 			head = self.begin(size if self.single and self.length is None else None)
 		if self.mute:
 			data = b""
@@ -639,6 +641,10 @@ class Exchange:
 					self.write(part)
 					if self.mute:
 						break
+		self.finish()
+
+	# Everything has been written.
+	def finish(self):
 		if not self.sent:
 			self.connection.send(self.begin(None if self.is_head else 0))
 		elif self.chunked:
@@ -675,7 +681,7 @@ class Exchange:
 		return True
 
 	def fail(self, error):
-		log_error(error, "in WSGI application object")
+		log_error(error, "in the application")
 		if isinstance(error, (SystemExit, KeyboardInterrupt)):
 			self.stop.ask(exit_status(error))
 		if self.sent:
@@ -715,6 +721,9 @@ class Server:
 			"SERVER_SOFTWARE": "Passenger/" + arguments.get("version", ""),
 		}
 
+	def prepare(self):
+		return None
+
 	def accept(self):
 		try:
 			return Connection(self.listener.accept()[0])
@@ -738,23 +747,13 @@ class Server:
 		data = connection.receive(READ_BYTES)
 		while len(data) < 8:
 			data += connection.receive(READ_BYTES)
-		kind, flags, length = FRAME.unpack_from(data)
-		if kind != FRAME_REQUEST and (kind != FRAME_PING or length):
-			raise BadFrame("a frame of kind %d" % kind)
-		if length > MAX_PAYLOAD_BYTES:
-			raise BadFrame("a frame of %d bytes" % length)
-		end = length + 8
+		flags, end = frame_head(data)
 		if len(data) != end:
 			while len(data) < end:
 				data += connection.receive(GULP_BYTES)
 			connection.rest = data[end:] + connection.rest
 			data = data[:end]
-		if kind == FRAME_PING:
-			return 0, None
-		strings = data[8:].decode("latin-1").split("\0")
-		if len(strings) & 1 == 0 or strings[-1]:
-			raise BadFrame("a request without an end")
-		return flags, dict(zip(strings[::2], strings[1::2]))
+		return flags, frame_environ(data)
 
 	# Runs the application for a frame and answers. True when the connection is idle
 	# again, False when it is to be closed.
@@ -762,26 +761,16 @@ class Server:
 		if environ is None:
 			connection.send(b"PONG")
 			return True
-		body = None
-		try:
-			path = environ["PATH_INFO"]
-			is_head = environ["REQUEST_METHOD"] == "HEAD"
-			if flags & 3:
-				body = Input(connection, int(environ["CONTENT_LENGTH"]) if flags & FLAG_BODY_LENGTH else None)
-				if body.left < 0:
-					raise ValueError
-		except (KeyError, ValueError):
-			raise BadFrame("a request without a path, a method or its body's length") from None
+		body = Input(connection, body_length(flags, environ)) if flags & FLAG_BODY else None
 		environ.update(self.environ)
-		# As sent, but WSGI wants them decoded.
-		if "%" in path:
-			environ["PATH_INFO"] = decoded(path)
-		if "%" in environ.get("SCRIPT_NAME", ""):
-			environ["SCRIPT_NAME"] = decoded(environ["SCRIPT_NAME"])
+		# They come as sent, but WSGI wants them decoded.
+		for name in ("PATH_INFO", "SCRIPT_NAME"):
+			if "%" in environ[name]:
+				environ[name] = decoded(environ[name])
 		if "HTTPS" in environ:
 			environ["wsgi.url_scheme"] = "https"
 		environ["wsgi.input"] = io.BytesIO() if body is None else body
-		exchange = Exchange(connection, self.stop, body, is_head)
+		exchange = Exchange(connection, self.stop, body, environ["REQUEST_METHOD"] == "HEAD")
 		result = None
 		try:
 			result = self.app(environ, exchange.start_response)
@@ -802,9 +791,41 @@ class Server:
 			connection.unread = body
 		return True
 
-	def not_understood(self, error):
-		report("*** The request on the session socket was not understood (%s); the connection is closed (process %d)\n" % (
-			error, os.getpid()))
+
+# The flags of a frame and where it ends; the first 8 bytes are there.
+def frame_head(data):
+	kind, flags, length = FRAME.unpack_from(data)
+	if kind != FRAME_REQUEST and (kind != FRAME_PING or length):
+		raise BadFrame("a frame of kind %d" % kind)
+	if length > MAX_PAYLOAD_BYTES:
+		raise BadFrame("a frame of %d bytes" % length)
+	return flags, length + 8
+
+
+# The environment of a whole frame; None of a ping.
+def frame_environ(data):
+	if data[0] == FRAME_PING:
+		return None
+	strings = data[8:].decode("latin-1").split("\0")
+	environ = dict(zip(strings[::2], strings[1::2]))
+	if len(strings) & 1 == 0 or strings[-1] or not ALWAYS_THERE <= environ.keys():
+		raise BadFrame("a request without an end, a path or a method")
+	return environ
+
+
+# None when it comes in data frames.
+def body_length(flags, environ):
+	if flags & FLAG_BODY_FRAMES:
+		return None
+	text = environ.get("CONTENT_LENGTH", "")
+	if not DIGITS(text):
+		raise BadFrame("a body of length %r" % text)
+	return int(text)
+
+
+def not_understood(error):
+	report("*** The request on the session socket was not understood (%s); the connection is closed (process %d)\n" % (
+		error, os.getpid()))
 
 
 def decoded(text):
@@ -852,7 +873,7 @@ class SoloServer(Server):
 		except Disconnected:
 			return False
 		except BadFrame as error:
-			self.not_understood(error)
+			not_understood(error)
 			return False
 
 
@@ -911,7 +932,7 @@ class ThreadedServer(Server):
 				keep = self.serve_one(connection)
 				self.active.discard(connection)
 		except BadFrame as error:
-			self.not_understood(error)
+			not_understood(error)
 		except OSError:
 			pass
 		finally:
@@ -939,3 +960,780 @@ def thread_count(arguments):
 	if not DIGITS(text) or not 1 <= int(text) <= 99999:
 		raise ValueError("thread_count is %r; it must be a number from 1 to 99999" % text)
 	return int(text)
+
+
+# ------------------------------------------------------------------------------
+# ASGI
+
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+PING_SECONDS = 20
+CLOSE_SECONDS = 5
+
+
+# An event loop: asyncio's, or uvloop's where it can be imported. A request is a
+# task; a connection serves one after another, and there is no limit to connections.
+class AsgiServer:
+	def __init__(self, application, arguments, stop, listener):
+		self.app = application.callable
+		self.stop = stop
+		self.listener = listener
+		self.bypass = arguments.get("direct_bypass") == "on"
+		self.concurrency = UNLIMITED_CONCURRENCY
+		self.state = {}
+		self.tasks = set()
+		self.links = set()
+
+	# What has to be done before READY. Returns the loop.
+	def prepare(self):
+		import asyncio
+		try:
+			from uvloop import new_event_loop
+		except ImportError:
+			new_event_loop = asyncio.new_event_loop
+		self.asyncio = asyncio
+		self.loop = new_event_loop()
+		asyncio.set_event_loop(self.loop)
+		self.loop.run_until_complete(self.startup())
+		return self.loop
+
+	def run(self):
+		self.stopping = self.loop.create_future()
+		self.loop.add_reader(self.listener.fileno(), self.accept)
+		self.loop.add_reader(self.stop.waker, self.woken)
+		if self.stop.asked:
+			self.stop.wake()
+		self.loop.run_until_complete(self.serve())
+		self.loop.close()
+
+	# The loop holds its tasks by weak references only.
+	def spawn(self, coroutine):
+		task = self.loop.create_task(coroutine)
+		self.tasks.add(task)
+		task.add_done_callback(self.tasks.discard)
+
+	def accept(self):
+		try:
+			while not self.stop.asked:
+				accepted = self.listener.accept()[0]
+				accepted.setblocking(False)
+				self.spawn(self.loop.connect_accepted_socket(lambda: Link(self), accepted))
+		except (BlockingIOError, ConnectionAbortedError):
+			pass
+		except OSError as error:
+			# Out of descriptors or memory: the connection waits.
+			log_error(error, "while accepting a connection")
+			self.loop.remove_reader(self.listener.fileno())
+			self.loop.call_later(0.1, self.loop.add_reader, self.listener.fileno(), self.accept)
+
+	def woken(self):
+		self.stop.silence()
+		if self.stop.asked and not self.stopping.done():
+			self.stopping.set_result(None)
+
+	async def serve(self):
+		await self.stopping
+		# A request that lies in a socket already has begun: the loop looks once more.
+		await self.asyncio.sleep(0.01)
+		self.loop.remove_reader(self.listener.fileno())
+		while True:
+			for link in list(self.links):
+				link.stop()
+			if not self.tasks and not any(link.exchange or link.buffer for link in self.links):
+				break
+			await self.asyncio.sleep(0.02)
+		for link in self.links:
+			link.transport.close()
+		await self.shutdown()
+		left = self.asyncio.all_tasks() - {self.asyncio.current_task()}
+		for task in left:
+			task.cancel()
+		await self.asyncio.gather(*left, return_exceptions=True)
+		await self.loop.shutdown_asyncgens()
+
+	# -- lifespan
+
+	async def startup(self):
+		self.events = self.asyncio.Queue()
+		self.events.put_nowait({"type": "lifespan.startup"})
+		self.started = self.loop.create_future()
+		self.ended = self.loop.create_future()
+		self.life = self.loop.create_task(self.live())
+		await self.started
+
+	async def live(self):
+		scope = {"type": "lifespan", "asgi": ASGI, "state": self.state}
+		try:
+			await self.app(scope, self.events.get, self.life_send)
+		except Exception as error:
+			if self.started.done():
+				log_error(error, "in the application's lifespan")
+			else:
+				# Nobody has to know of lifespan; an error that matters is told by startup.failed.
+				report("*** The application does not support lifespan: %s: %s (process %d)\n" % (
+					type(error).__name__, error, os.getpid()))
+		except SystemExit as error:
+			if not self.started.done():
+				self.started.set_exception(error)
+			self.stop.ask(exit_status(error))
+		finally:
+			for future in (self.started, self.ended):
+				if not future.done():
+					future.set_result(None)
+
+	async def life_send(self, message):
+		kind = message["type"]
+		step, _, result = kind.replace("lifespan.", "", 1).partition(".")
+		future = {"startup": self.started, "shutdown": self.ended}.get(step)
+		if future is None or result not in ("complete", "failed") or future.done() or (step == "shutdown") != self.started.done():
+			raise RuntimeError("%s is not expected now" % kind)
+		if result == "complete":
+			future.set_result(None)
+		elif step == "startup":
+			future.set_exception(RuntimeError("%s: %s" % (kind, message.get("message", ""))))
+		else:
+			report("*** %s: %s (process %d)\n" % (kind, message.get("message", ""), os.getpid()))
+			future.set_result(None)
+
+	async def shutdown(self):
+		if not self.life.done():
+			self.events.put_nowait({"type": "lifespan.shutdown"})
+			await self.ended
+
+
+# A connection as asyncio's protocol. It takes frames apart, gives bodies to the
+# exchange that is under way, and all bytes once there was an upgrade.
+class Link:
+	def __init__(self, server):
+		self.server = server
+		self.buffer = bytearray()
+		self.exchange = None
+		self.transport = None
+		self.gone = False
+		self.upgraded = False
+		self.paused = False
+		# Set while the transport takes no more; until then nobody writes.
+		self.full = None
+		# The body: whether something of it is still to come, and how much is known to.
+		self.due = False
+		self.framed = False
+		self.left = 0
+		self.dropped = 0
+
+	def connection_made(self, transport):
+		self.transport = transport
+		self.server.links.add(self)
+
+	def connection_lost(self, _):
+		self.server.links.discard(self)
+		self.gone = True
+		self.resume_writing()
+		del self.buffer[:]
+		if self.exchange:
+			self.exchange.lost()
+			self.exchange = None
+
+	def eof_received(self):
+		return False
+
+	def pause_writing(self):
+		self.full = self.server.loop.create_future()
+
+	def resume_writing(self):
+		if self.full and not self.full.done():
+			self.full.set_result(None)
+		self.full = None
+
+	# As Connection.send.
+	def send(self, data):
+		if self.gone or self.transport.is_closing():
+			raise Disconnected
+		self.transport.write(data)
+
+	async def drain(self):
+		while self.full:
+			# Several may wait, and one of them may be cancelled.
+			await self.server.asyncio.shield(self.full)
+
+	# Stops reading while the application has enough to read.
+	def pace(self, waiting):
+		if self.gone or self.transport.is_closing():
+			return
+		if waiting > GULP_BYTES and not self.paused:
+			self.paused = True
+			self.transport.pause_reading()
+		elif waiting <= GULP_BYTES and self.paused:
+			self.paused = False
+			self.transport.resume_reading()
+
+	def data_received(self, data):
+		self.buffer += data
+		self.advance()
+
+	def advance(self):
+		try:
+			while self.buffer and not self.transport.is_closing():
+				if self.upgraded:
+					self.exchange.feed(self.buffer)
+					break
+				if self.due:
+					if not self.take_body():
+						break
+				elif self.exchange or not self.take_frame():
+					break
+		except BadFrame as error:
+			not_understood(error)
+			self.transport.abort()
+
+	def take_frame(self):
+		if len(self.buffer) < 8:
+			return False
+		flags, end = frame_head(self.buffer)
+		if len(self.buffer) < end:
+			return False
+		data = bytes(self.buffer[:end])
+		del self.buffer[:end]
+		environ = frame_environ(data)
+		if environ is None:
+			self.transport.write(b"PONG")
+			return True
+		self.framed = bool(flags & FLAG_BODY_FRAMES)
+		self.left = (body_length(flags, environ) or 0) if flags & FLAG_BODY else 0
+		self.due = self.framed or self.left > 0
+		self.dropped = 0
+		upgrade = environ["REQUEST_METHOD"] == "GET" and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+		self.exchange = (WebSocket if upgrade and not self.due else Http)(self, environ)
+		self.server.spawn(self.exchange.run())
+		return True
+
+	# True when the body has come to its end.
+	def take_body(self):
+		while self.buffer:
+			if self.left:
+				data = bytes(self.buffer[:self.left])
+				del self.buffer[:self.left]
+				self.left -= len(data)
+				if self.exchange:
+					self.exchange.take(data)
+				else:
+					self.drop(len(data))
+				self.due = self.framed or self.left > 0
+			elif len(self.buffer) >= 4:
+				self.left = int.from_bytes(self.buffer[:4], "big")
+				del self.buffer[:4]
+				self.due = self.left > 0
+			else:
+				return False
+			if not self.due:
+				if self.exchange:
+					self.exchange.take(b"")
+				return True
+		return False
+
+	def drop(self, count):
+		self.dropped += count
+		if self.dropped + self.left > MAX_DRAIN_BYTES:
+			self.transport.close()
+
+	# The answer is complete; the task of the application may go on without it.
+	def release(self, keep):
+		self.exchange = None
+		if not keep or self.server.stop.asked:
+			self.transport.close()
+			return
+		self.pace(0)
+		self.drop(0)
+		self.advance()
+
+	def stop(self):
+		if self.exchange:
+			self.exchange.stop()
+		elif not self.buffer:
+			self.transport.close()
+
+
+# One request: what its scope, the answer and the end have in common.
+class AsgiExchange:
+	prefix = ""
+
+	def __init__(self, link, environ):
+		self.link = link
+		self.server = link.server
+		self.environ = environ
+		self.event = link.server.asyncio.Event()
+		self.over = False
+		self.answer = Exchange(link, link.server.stop, link, environ["REQUEST_METHOD"] == "HEAD")
+
+	def scope(self, kind, scheme):
+		environ = self.environ
+		path = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
+		headers = [(name[5:].lower().replace("_", "-").encode("latin-1"), value.encode("latin-1"))
+			for name, value in environ.items() if name.startswith("HTTP_")]
+		for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+			if name in environ:
+				headers.append((name.lower().replace("_", "-").encode(), environ[name].encode("latin-1")))
+		return {
+			"type": kind,
+			"asgi": ASGI,
+			"http_version": environ.get("SERVER_PROTOCOL", "HTTP/1.1").replace("HTTP/", ""),
+			"scheme": scheme + "s" if "HTTPS" in environ else scheme,
+			"path": decoded(path).encode("latin-1").decode("utf-8", "replace"),
+			"raw_path": path.encode("latin-1"),
+			"query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
+			"root_path": decoded(environ["SCRIPT_NAME"]).encode("latin-1").decode("utf-8", "replace"),
+			"headers": headers,
+			"client": self.address("REMOTE_ADDR", "REMOTE_PORT"),
+			"server": self.address("SERVER_NAME", "SERVER_PORT"),
+			"state": self.server.state.copy(),
+		}
+
+	def address(self, host, port):
+		port = self.environ.get(port, "")
+		return (self.environ.get(host, ""), int(port)) if DIGITS(port) else None
+
+	async def run(self):
+		try:
+			await self.server.app(self.make_scope(), self.receive, self.send)
+			self.returned()
+		except Disconnected:
+			self.end(False)
+		except BaseException as error:
+			self.failed(error)
+
+	# An answer by HTTP: http.response.start and http.response.body.
+	def reply(self, message):
+		answer = self.answer
+		if message["type"].endswith("start"):
+			status = int(message["status"])
+			answer.start_response("%d %s" % (status, phrase(status)),
+				[(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in message.get("headers", ())])
+			return
+		body = bytes(message.get("body", b""))
+		if answer.head is None:
+			raise RuntimeError("%sbody came before %sstart" % (self.prefix, self.prefix))
+		if message.get("more_body"):
+			answer.write(body)
+			return
+		if answer.sent:
+			if body:
+				answer.write(body)
+			answer.finish()
+		elif answer.length is None or answer.length == len(body):
+			answer.send_list((body,))
+		else:
+			answer.write(body)
+			answer.finish()
+		self.end(answer.keep)
+
+	def not_expected(self, message):
+		return RuntimeError("the message %s is not expected now" % message.get("type"))
+
+	def fail_by_http(self, error):
+		self.answer.fail(error)
+		self.end(self.answer.keep)
+
+	def end(self, keep):
+		if not self.over:
+			self.over = True
+			self.event.set()
+			if self.link.exchange is self:
+				self.link.release(keep)
+
+	def lost(self):
+		self.over = True
+		self.event.set()
+
+	def stop(self):
+		pass
+
+
+class Http(AsgiExchange):
+	prefix = "http.response."
+
+	def __init__(self, link, environ):
+		super().__init__(link, environ)
+		self.parts = []
+		self.size = 0
+		self.complete = not link.due
+		self.told = False
+
+	def make_scope(self):
+		scope = self.scope("http", "http")
+		scope["method"] = self.environ["REQUEST_METHOD"]
+		return scope
+
+	def take(self, data):
+		if data:
+			self.parts.append(data)
+			self.size += len(data)
+			self.link.pace(self.size)
+		else:
+			self.complete = True
+		self.event.set()
+
+	async def receive(self):
+		while True:
+			if not self.told and (self.parts or self.complete):
+				body = b"".join(self.parts)
+				self.parts.clear()
+				self.size = 0
+				self.link.pace(0)
+				self.told = self.complete
+				return {"type": "http.request", "body": body, "more_body": not self.complete}
+			if self.over:
+				return {"type": "http.disconnect"}
+			self.event.clear()
+			await self.event.wait()
+
+	async def send(self, message):
+		if message["type"] not in ("http.response.start", "http.response.body"):
+			raise self.not_expected(message)
+		if self.link.gone:
+			raise Disconnected
+		if self.over:
+			raise self.not_expected(message)
+		self.reply(message)
+		await self.link.drain()
+
+	def returned(self):
+		if not self.over:
+			self.failed(BadResponse("the application returned without a complete answer"))
+
+	def failed(self, error):
+		if self.over:
+			if not isinstance(error, self.server.asyncio.CancelledError):
+				log_error(error, "in the application, after its answer")
+		else:
+			self.fail_by_http(error)
+
+
+# RFC 6455. Extensions are not negotiated.
+class WebSocket(AsgiExchange):
+	prefix = "websocket.http.response."
+
+	CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
+
+	def __init__(self, link, environ):
+		super().__init__(link, environ)
+		self.phase = self.CONNECTING
+		self.messages = [{"type": "websocket.connect"}]
+		self.size = 0
+		# The message that is coming in fragments.
+		self.opcode = 0
+		self.parts = []
+		self.parts_size = 0
+		self.timer = None
+		self.heard = True
+
+	def make_scope(self):
+		scope = self.scope("websocket", "ws")
+		offered = self.environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
+		scope["subprotocols"] = [name.strip() for name in offered.split(",") if name.strip()]
+		scope["extensions"] = {"websocket.http.response": {}}
+		return scope
+
+	async def run(self):
+		import base64
+		try:
+			sound = len(base64.b64decode(self.environ.get("HTTP_SEC_WEBSOCKET_KEY", ""), validate=True)) == 16
+		except ValueError:
+			sound = False
+		status, headers = "400 Bad Request", []
+		if self.environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+			sound, status, headers = False, "426 Upgrade Required", [("Sec-WebSocket-Version", "13")]
+		if not sound:
+			self.deny(status, headers, b"This is no sound request for a websocket of version 13.\n")
+			return
+		await super().run()
+
+	def deny(self, status, headers, body=b""):
+		self.phase = self.CLOSED
+		try:
+			self.answer.start_response(status, headers)
+			self.answer.send_list((body,))
+		except Disconnected:
+			self.answer.keep = False
+		self.disconnected(1006)
+		self.end(self.answer.keep)
+
+	# -- what the application does
+
+	async def receive(self):
+		while not self.messages:
+			self.event.clear()
+			await self.event.wait()
+		# The last message stays: whoever asks again hears it again.
+		message = self.messages[0] if self.phase == self.CLOSED and len(self.messages) == 1 else self.messages.pop(0)
+		if message["type"] == "websocket.receive":
+			self.size -= len(message["bytes"] or message["text"] or "")
+			self.link.pace(self.size)
+		return message
+
+	async def send(self, message):
+		kind = message["type"]
+		if self.phase == self.CONNECTING and kind == "websocket.accept":
+			self.accept(message)
+		elif self.phase == self.CONNECTING and kind == "websocket.close":
+			self.deny("403 Forbidden", [])
+		elif self.phase <= self.DENYING and kind in (self.prefix + "start", self.prefix + "body"):
+			self.phase = self.DENYING
+			self.reply(message)
+			if self.over:
+				self.phase = self.CLOSED
+				self.disconnected(1006)
+		elif self.phase == self.OPEN and kind == "websocket.send":
+			data, text = message.get("bytes"), message.get("text")
+			if (data is None) == (text is None):
+				raise ValueError("websocket.send needs either bytes or text")
+			self.frame(2 if text is None else 1, bytes(data) if text is None else text.encode("utf-8"))
+		elif self.phase == self.OPEN and kind == "websocket.close":
+			self.close(message.get("code", 1000) or 1000, message.get("reason") or "")
+		elif self.phase == self.CLOSED and kind in ("websocket.send", "websocket.close"):
+			raise Disconnected
+		else:
+			raise self.not_expected(message)
+		await self.link.drain()
+
+	def accept(self, message):
+		import base64
+		import hashlib
+		headers = [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in message.get("headers") or ()]
+		if any(name.lower().startswith("sec-websocket-") for name, _ in headers):
+			raise BadResponse("websocket.accept must not bring headers that begin with Sec-WebSocket-")
+		key = self.environ["HTTP_SEC_WEBSOCKET_KEY"].encode("latin-1")
+		headers.append(("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key + WEBSOCKET_KEY).digest()).decode()))
+		if message.get("subprotocol") is not None:
+			headers.append(("Sec-WebSocket-Protocol", message["subprotocol"]))
+		text = compose("200 ", headers)[0].replace("200 ", "101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade", 1)
+		self.link.send((text + "\r\n\r\n").encode("latin-1"))
+		self.phase = self.OPEN
+		self.link.upgraded = True
+		self.answer.sent = True
+		self.timer = self.server.loop.call_later(PING_SECONDS, self.ping)
+		self.link.advance()
+
+	def frame(self, opcode, data):
+		size = len(data)
+		if size < 126:
+			head = struct.pack(">BB", 128 | opcode, size)
+		elif size < 65536:
+			head = struct.pack(">BBH", 128 | opcode, 126, size)
+		else:
+			head = struct.pack(">BBQ", 128 | opcode, 127, size)
+		self.link.send(head + data)
+
+	# Our close frame; then the other side has a while to send its own.
+	def close(self, code, reason=""):
+		self.phase = self.CLOSING
+		self.frame(8, struct.pack(">H", code) + reason.encode("utf-8")[:123])
+		self.disconnected(code, reason)
+		self.set_timer(CLOSE_SECONDS, self.link.transport.abort)
+
+	def set_timer(self, seconds, call):
+		if self.timer:
+			self.timer.cancel()
+		self.timer = self.server.loop.call_later(seconds, call) if call else None
+
+	# Nobody else notices a client that vanished without a word.
+	def ping(self):
+		if not self.heard and not self.link.paused:
+			self.link.transport.abort()
+			return
+		self.heard = False
+		try:
+			self.frame(9, b"")
+		except Disconnected:
+			return
+		self.set_timer(PING_SECONDS, self.ping)
+
+	# -- what the client does
+
+	def feed(self, buffer):
+		self.heard = True
+		try:
+			while self.phase in (self.OPEN, self.CLOSING) and self.take_one(buffer):
+				pass
+		except BadFrame as error:
+			if self.phase == self.OPEN:
+				self.close(*error.args)
+			self.closed()
+		except Disconnected:
+			self.closed()
+		if self.phase == self.CLOSED:
+			del buffer[:]
+
+	# True when there was a whole frame.
+	def take_one(self, buffer):
+		if len(buffer) < 2:
+			return False
+		opcode, final, size, at = buffer[0] & 15, buffer[0] & 128, buffer[1] & 127, 2
+		if buffer[0] & 112 or not buffer[1] & 128 or opcode not in (0, 1, 2, 8, 9, 10) or (opcode > 7 and (size > 125 or not final)):
+			raise BadFrame(1002, "bad frame")
+		if size > 125:
+			at = 4 if size == 126 else 10
+			if len(buffer) < at:
+				return False
+			size = int.from_bytes(buffer[2:at], "big")
+		if opcode < 8:
+			if bool(opcode) == bool(self.opcode):
+				raise BadFrame(1002, "bad fragment")
+			if size + self.parts_size > MAX_MESSAGE_BYTES:
+				raise BadFrame(1009, "message too big")
+		end = at + 4 + size
+		if len(buffer) < end:
+			return False
+		mask = bytes(buffer[at:at + 4]) * (size // 4 + 1)
+		data = (int.from_bytes(buffer[at + 4:end], "big") ^ int.from_bytes(mask[:size], "big")).to_bytes(size, "big")
+		del buffer[:end]
+		if opcode == 8:
+			self.client_closes(data)
+		elif opcode == 9:
+			if self.phase == self.OPEN:
+				self.frame(10, data)
+		elif opcode < 8:
+			self.fragment(opcode, final, data)
+		return True
+
+	def fragment(self, opcode, final, data):
+		self.opcode = opcode or self.opcode
+		self.parts.append(data)
+		self.parts_size += len(data)
+		if not final:
+			return
+		data = b"".join(self.parts)
+		message = {"type": "websocket.receive", "bytes": data, "text": None}
+		if self.opcode == 1:
+			try:
+				message.update(bytes=None, text=data.decode("utf-8"))
+			except UnicodeDecodeError:
+				raise BadFrame(1007, "text that is not UTF-8") from None
+		self.opcode = self.parts_size = 0
+		self.parts = []
+		if self.phase == self.OPEN:
+			self.messages.append(message)
+			self.size += len(message["bytes"] or message["text"] or "")
+			self.link.pace(self.size)
+			self.event.set()
+
+	def client_closes(self, data):
+		code, reason = 1005, ""
+		if data:
+			code = int.from_bytes(data[:2], "big")
+			known = 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
+			if len(data) < 2 or not known:
+				raise BadFrame(1002, "bad close")
+			try:
+				reason = data[2:].decode("utf-8")
+			except UnicodeDecodeError:
+				raise BadFrame(1007, "reason that is not UTF-8") from None
+		if self.phase == self.OPEN:
+			self.frame(8, data[:2])
+			self.disconnected(code, reason)
+		self.closed()
+
+	# -- the end
+
+	# What receive says from now on.
+	def disconnected(self, code, reason=""):
+		if not any(message["type"] == "websocket.disconnect" for message in self.messages):
+			self.messages.append({"type": "websocket.disconnect", "code": code, "reason": reason})
+		self.event.set()
+
+	def closed(self):
+		self.phase = self.CLOSED
+		self.set_timer(0, None)
+		self.end(False)
+
+	def lost(self):
+		super().lost()
+		self.phase = self.CLOSED
+		self.set_timer(0, None)
+		self.disconnected(1006)
+
+	def returned(self):
+		if self.phase == self.OPEN:
+			self.close(1000)
+		elif self.phase <= self.DENYING:
+			self.failed(BadResponse("the application returned without an answer to the websocket"))
+
+	def failed(self, error):
+		if self.phase <= self.DENYING:
+			self.fail_by_http(error)
+			self.phase = self.CLOSED
+			return
+		if not isinstance(error, self.server.asyncio.CancelledError):
+			log_error(error, "in the application, in a websocket")
+		if isinstance(error, (SystemExit, KeyboardInterrupt)):
+			self.server.stop.ask(exit_status(error))
+		try:
+			if self.phase == self.OPEN:
+				self.close(1011)
+		except Disconnected:
+			self.closed()
+
+	def stop(self):
+		if self.phase == self.OPEN:
+			self.close(1001, "the server stops")
+
+
+def phrase(status):
+	from http import HTTPStatus
+	try:
+		return HTTPStatus(status).phrase
+	except ValueError:
+		return ""
+
+
+# ------------------------------------------------------------------------------
+
+def start(control, arguments, stop):
+	application = Application(arguments)
+	try:
+		threads = thread_count(arguments)
+		application.load()
+		listener = socket.socket(fileno=LISTENER_FD)
+		listener.set_inheritable(False)
+		listener.setblocking(False)
+		solo = threads == 1 and arguments.get("direct_bypass") != "on"
+		kind = AsgiServer if application.asgi else SoloServer if solo else ThreadedServer
+		server = kind(application, arguments, stop, listener)
+		control.loop = server.prepare()
+	except BaseException as error:
+		refuse(control, error)
+	# The application may have set its own.
+	stop.install_signals()
+	stop.serving = True
+	control.tell("READY concurrency=%d bypass=%d\n" % (server.concurrency, server.bypass))
+	return server
+
+
+def refuse(control, error):
+	if isinstance(error, SystemExit):
+		summary = "the application called exit(%d) while it was loaded" % exit_status(error)
+		if isinstance(error.code, str):
+			summary += ": " + error.code
+	else:
+		summary = "%s: %s" % (type(error).__name__, error)
+	log_error(error, "while the application was loaded by %s" % sys.executable)
+	control.tell("ERROR %s\n" % re.sub(r"[\r\n\0]+", " ", summary.strip().split("\n")[0])[:1000])
+	try:
+		sys.stdout.flush()
+	finally:
+		os._exit(1)
+
+
+def main():
+	control = Control()
+	arguments = control.read_arguments()
+	for stream in (sys.stdout, sys.stderr):
+		stream.reconfigure(line_buffering=True)
+	stop = Stop()
+	stop.install_signals()
+	control.watch(stop)
+	server = start(control, arguments, stop)
+	server.run()
+	sys.exit(stop.status)
+
+
+if __name__ == "__main__":
+	main()

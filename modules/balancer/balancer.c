@@ -24,7 +24,7 @@ enum {
 };
 
 enum balancer_state {
-	BALANCER_OPENING,  /* being told what lives */
+	BALANCER_OPENING, /* being told what lives */
 	BALANCER_SERVING,
 	BALANCER_DRAINING,
 	BALANCER_ENDED,
@@ -157,8 +157,7 @@ static void
 balancer_drain_due(struct timer *timer)
 {
 	struct balancer *balancer = container_of(timer, struct balancer, drain);
-	list_each(&balancer->traffic.clients, node)
-	{
+	list_each (&balancer->traffic.clients, node) {
 		struct client *client = container_of(node, struct client, node);
 		if (client->request == NULL)
 			client_close(client);
@@ -183,8 +182,7 @@ balancer_drain(struct balancer *balancer)
 		return;
 	balancer->state = BALANCER_DRAINING;
 	traffic->state = TRAFFIC_DRAINING;
-	list_each(&traffic->listeners, node)
-	{
+	list_each (&traffic->listeners, node) {
 		struct listener *listener = container_of(node, struct listener, node);
 		if (listener->kind == LISTENER_FRONT)
 			listener_pause(listener);
@@ -302,8 +300,7 @@ balancer_begin(struct balancer *balancer)
 		return false;
 	}
 	balancer->state = BALANCER_SERVING;
-	list_each(&balancer->traffic.listeners, node)
-	{
+	list_each (&balancer->traffic.listeners, node) {
 		listener_resume(container_of(node, struct listener, node));
 	}
 	pool_begin(&balancer->pool);
@@ -365,7 +362,8 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		pool_gone(&balancer->pool, message->slot, message->serial);
 		return true;
 	case MESSAGE_SPAWN_FAILED:
-		pool_spawn_failed(&balancer->pool, message->app_id, str_make(message->text, message->text_len), message->number);
+		pool_spawn_failed(&balancer->pool, message->app_id, str_make(message->text, message->text_len),
+		                  message->number);
 		return true;
 	case MESSAGE_DRAIN:
 		balancer_drain(balancer);

@@ -11,12 +11,12 @@
 enum { CONTROL_MAGIC = 0x50534731 /* "PSG1" */, CONTROL_TEXT_BYTES = 4096, CONTROL_NAME_BYTES = 256 };
 
 enum control_verb {
-	CONTROL_STATUS,      /* answer: fd of a sealed memfd, see handover/snapshot.h */
-	CONTROL_STOP,        /* number: 0 drain, 1 at once; answered when applications are gone */
+	CONTROL_STATUS, /* answer: fd of a sealed memfd, see handover/snapshot.h */
+	CONTROL_STOP,   /* number: 0 drain, 1 at once; answered when applications are gone */
 	CONTROL_REOPEN_LOGS,
-	CONTROL_RESTART,     /* number 0, name: application (or a prefix of its root when it begins with '/');
+	CONTROL_RESTART, /* number 0, name: application (or a prefix of its root when it begins with '/');
 	                        number 1, name: exactly an application's or a group's name ("/srv/shop (production)") */
-	CONTROL_DETACH,      /* number: pid */
+	CONTROL_DETACH,  /* number: pid */
 	CONTROL_RELOAD,
 	CONTROL_VERB_N
 };
@@ -32,16 +32,16 @@ enum control_code {
 
 struct control_request {
 	uint32_t magic;
-	uint32_t verb;       /* enum control_verb */
+	uint32_t verb; /* enum control_verb */
 	uint64_t number;
-	uint32_t verbose;    /* STATUS: addresses and passwords are wanted */
+	uint32_t verbose; /* STATUS: addresses and passwords are wanted */
 	char name[CONTROL_NAME_BYTES];
 };
 
 struct control_answer {
 	uint32_t magic;
-	uint32_t code;       /* enum control_code */
-	uint64_t number;     /* STATUS: bytes of the snapshot */
+	uint32_t code;                 /* enum control_code */
+	uint64_t number;               /* STATUS: bytes of the snapshot */
 	char text[CONTROL_TEXT_BYTES]; /* for a person; "" when there is nothing to say */
 };
 

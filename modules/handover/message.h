@@ -46,11 +46,11 @@ enum message_type {
 	MESSAGE_LOG_FILE,     /* fd: the new standard error */
 
 	/* Balancer to spawner. */
-	MESSAGE_READY,        /* after BEGIN: it accepts */
-	MESSAGE_SPAWN,        /* app_id: start one more process */
-	MESSAGE_RETIRE,       /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
-	MESSAGE_KILL,         /* slot, serial; text: why: SIGKILL its group now */
-	MESSAGE_DRAINED,      /* everything is finished; it exits now */
+	MESSAGE_READY,   /* after BEGIN: it accepts */
+	MESSAGE_SPAWN,   /* app_id: start one more process */
+	MESSAGE_RETIRE,  /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
+	MESSAGE_KILL,    /* slot, serial; text: why: SIGKILL its group now */
+	MESSAGE_DRAINED, /* everything is finished; it exits now */
 
 	MESSAGE_TYPE_N
 };
@@ -58,19 +58,19 @@ enum message_type {
 /* One living process. */
 struct message_process {
 	uint32_t app_id;
-	uint32_t slot;        /* index into the scoreboard's processes */
-	uint64_t serial;      /* unique for ever: a slot is used again, a serial never */
+	uint32_t slot;   /* index into the scoreboard's processes */
+	uint64_t serial; /* unique for ever: a slot is used again, a serial never */
 	int32_t pid;
-	int32_t concurrency;  /* requests at once; 0: unlimited */
-	uint8_t protocol;     /* enum app_protocol */
-	uint8_t bypass;       /* the loader can run a bypass request on a spare thread */
-	uint16_t port;        /* HTTP on 127.0.0.1:port, or 0: */
+	int32_t concurrency; /* requests at once; 0: unlimited */
+	uint8_t protocol;    /* enum app_protocol */
+	uint8_t bypass;      /* the loader can run a bypass request on a spare thread */
+	uint16_t port;       /* HTTP on 127.0.0.1:port, or 0: */
 	uint16_t door_port;
 	char socket_path[104];
 	char password[PASSWORD_CHARS + 1];
 	char gupid[40];
-	uint64_t started_ms;  /* CLOCK_MONOTONIC, when it was ready */
-	uint8_t retiring;     /* it was told to stop; serve its door and what runs, give it nothing new */
+	uint64_t started_ms; /* CLOCK_MONOTONIC, when it was ready */
+	uint8_t retiring;    /* it was told to stop; serve its door and what runs, give it nothing new */
 };
 
 struct message {
@@ -95,7 +95,7 @@ struct channel {
 	struct loop *loop;
 	struct list queue; /* of waiting messages */
 	void (*received)(struct channel *channel, struct message *message, int *fds, size_t fd_count);
-	                   /* owns the fds: takes them by setting fds[i] = -1; the channel closes the rest */
+	/* owns the fds: takes them by setting fds[i] = -1; the channel closes the rest */
 	void (*closed)(struct channel *channel, const char *why); /* the other side is gone or talks nonsense */
 	void *owner;
 };

@@ -25,14 +25,14 @@ enum {
  * while it does (readers retry a bounded number of times, then show nothing). */
 struct scoreboard_request {
 	_Atomic uint32_t sequence;
-	uint8_t direct;      /* came by the door */
-	uint8_t upgraded;    /* a tunnel now */
-	uint16_t status;     /* 0 until the head of the answer is there */
-	uint64_t since_ms;   /* CLOCK_MONOTONIC of the dispatch; 0: no request */
+	uint8_t direct;    /* came by the door */
+	uint8_t upgraded;  /* a tunnel now */
+	uint16_t status;   /* 0 until the head of the answer is there */
+	uint64_t since_ms; /* CLOCK_MONOTONIC of the dispatch; 0: no request */
 	char method[16];
-	char path[152];      /* cut, printable */
-	char client[48];     /* address:port or "unix" */
-	char id[40];         /* request id */
+	char path[152];  /* cut, printable */
+	char client[48]; /* address:port or "unix" */
+	char id[40];     /* request id */
 };
 
 enum scoreboard_process_state {
@@ -45,15 +45,15 @@ enum scoreboard_process_state {
 
 struct scoreboard_process {
 	/* balancer */
-	_Atomic uint64_t serial;      /* whose figures these are; the spawner zeroes the slot before it gives it out */
-	_Atomic uint32_t state;       /* enum scoreboard_process_state */
-	_Atomic uint32_t sessions;    /* requests that hold a place now */
-	_Atomic uint64_t processed;   /* requests that ended */
-	_Atomic uint64_t direct;      /* of these, by the door */
-	_Atomic uint64_t refused;     /* door: wrong password */
+	_Atomic uint64_t serial;       /* whose figures these are; the spawner zeroes the slot before it gives it out */
+	_Atomic uint32_t state;        /* enum scoreboard_process_state */
+	_Atomic uint32_t sessions;     /* requests that hold a place now */
+	_Atomic uint64_t processed;    /* requests that ended */
+	_Atomic uint64_t direct;       /* of these, by the door */
+	_Atomic uint64_t refused;      /* door: wrong password */
 	_Atomic uint64_t last_used_ms; /* CLOCK_MONOTONIC of the newest session's beginning */
 	_Atomic uint64_t bytes_in, bytes_out;
-	_Atomic uint64_t errors;      /* 5xx, cut answers */
+	_Atomic uint64_t errors; /* 5xx, cut answers */
 	struct scoreboard_request requests[SCOREBOARD_REQUESTS];
 };
 
@@ -61,24 +61,24 @@ struct scoreboard_group {
 	/* balancer */
 	_Atomic uint32_t queued;
 	_Atomic uint32_t spawning;
-	_Atomic uint64_t oldest_queued_ms;  /* CLOCK_MONOTONIC; 0: none */
-	_Atomic uint64_t requests;          /* ended */
-	_Atomic uint64_t queue_full;        /* 503 because of the queue */
+	_Atomic uint64_t oldest_queued_ms; /* CLOCK_MONOTONIC; 0: none */
+	_Atomic uint64_t requests;         /* ended */
+	_Atomic uint64_t queue_full;       /* 503 because of the queue */
 	_Atomic uint64_t spawn_failures;
-	_Atomic uint64_t backoff_until_ms;  /* CLOCK_MONOTONIC */
+	_Atomic uint64_t backoff_until_ms; /* CLOCK_MONOTONIC */
 	_Atomic uint32_t consecutive_failures;
-	_Atomic uint64_t status_class[6];   /* [1]: 1xx … [5]: 5xx; [0] closed without an answer */
+	_Atomic uint64_t status_class[6]; /* [1]: 1xx … [5]: 5xx; [0] closed without an answer */
 	_Atomic uint64_t response_histogram[SCOREBOARD_HISTOGRAM]; /* application time */
 	_Atomic uint64_t queue_histogram[SCOREBOARD_HISTOGRAM];
 };
 
 struct scoreboard {
-	uint32_t version;                /* spawner, before anyone else maps it */
+	uint32_t version; /* spawner, before anyone else maps it */
 	/* balancer */
-	_Atomic uint64_t beat_ms;        /* CLOCK_MONOTONIC, at least once a second: it is alive */
-	_Atomic uint64_t requests;       /* ended, all groups and none */
-	_Atomic uint64_t connections;    /* accepted ever */
-	_Atomic uint32_t clients;        /* open now */
+	_Atomic uint64_t beat_ms;         /* CLOCK_MONOTONIC, at least once a second: it is alive */
+	_Atomic uint64_t requests;        /* ended, all groups and none */
+	_Atomic uint64_t connections;     /* accepted ever */
+	_Atomic uint32_t clients;         /* open now */
 	_Atomic uint32_t top_level_queue; /* waiting for room in the pool */
 	/* spawner */
 	_Atomic uint32_t balancer_pid;

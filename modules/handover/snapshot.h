@@ -14,7 +14,7 @@ enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 1 };
 
 struct snapshot_head {
 	uint32_t magic, version;
-	uint32_t group_count, process_count; /* in this snapshot */
+	uint32_t group_count, process_count;    /* in this snapshot */
 	uint32_t total_groups, total_processes; /* of the instance: what the text's totals count */
 	uint32_t max_pool_size;
 	uint32_t top_level_queue;
@@ -25,14 +25,14 @@ struct snapshot_head {
 	uint32_t verbose;
 	uint64_t requests, connections;
 	uint64_t beat_age_ms;
-	uint64_t now_ms;         /* CLOCK_MONOTONIC when it was taken */
-	int64_t now_unix_us;     /* CLOCK_REALTIME, microseconds */
+	uint64_t now_ms;     /* CLOCK_MONOTONIC when it was taken */
+	int64_t now_unix_us; /* CLOCK_REALTIME, microseconds */
 	int64_t started_unix_us;
 	uint64_t spawner_pss_kb, balancer_pss_kb;
 	char passenger_version[32];
 	char instance_name[80];
-	char web_server[64];     /* "Apache/2.4.62" when it is really known, else "" */
-	char listeners[1024];    /* blank-separated addresses */
+	char web_server[64];  /* "Apache/2.4.62" when it is really known, else "" */
+	char listeners[1024]; /* blank-separated addresses */
 };
 
 struct snapshot_group {
@@ -40,22 +40,22 @@ struct snapshot_group {
 	uint32_t queued, spawning;
 	uint32_t enabled_count, detached_count; /* processes */
 	uint32_t min_instances, max_instances;
-	uint32_t protocol;       /* enum app_protocol */
+	uint32_t protocol; /* enum app_protocol */
 	uint32_t uid, gid;
 	uint64_t oldest_queued_ms; /* age */
 	uint64_t requests, queue_full, spawn_failures;
-	uint64_t backoff_ms;     /* until the next try; 0: none */
+	uint64_t backoff_ms; /* until the next try; 0: none */
 	uint64_t status_class[6];
 	uint64_t response_histogram[SCOREBOARD_HISTOGRAM];
 	uint64_t queue_histogram[SCOREBOARD_HISTOGRAM];
-	char name[256];          /* "/var/app (production)" */
+	char name[256]; /* "/var/app (production)" */
 	char app_name[80];
 	char root[256];
 	char type[32];
 	char environment[64];
 	char host[256], base_uri[128];
 	char user[64], group[64];
-	char failure_id[16];     /* the last spawn failure, "" when the newest spawn worked */
+	char failure_id[16]; /* the last spawn failure, "" when the newest spawn worked */
 	char failure[512];
 	int64_t failure_unix_us;
 };
@@ -64,25 +64,25 @@ struct snapshot_process {
 	uint32_t app_id;
 	int32_t pid;
 	uint32_t slot;
-	uint32_t state;          /* enum scoreboard_process_state */
+	uint32_t state; /* enum scoreboard_process_state */
 	uint32_t sessions;
-	uint32_t concurrency;    /* 0: unlimited */
-	uint32_t door_port;      /* 0: not shown */
-	uint32_t retiring;       /* told to stop */
+	uint32_t concurrency; /* 0: unlimited */
+	uint32_t door_port;   /* 0: not shown */
+	uint32_t retiring;    /* told to stop */
 	uint32_t threads, descriptors;
 	uint32_t protocol;
 	uint32_t has_metrics;
 	uint64_t processed, direct, refused, errors, bytes_in, bytes_out;
 	uint64_t uptime_ms, last_used_ms; /* ages */
-	uint64_t cpu_permille;   /* of one core over the last interval, 1000 = one core busy */
+	uint64_t cpu_permille;            /* of one core over the last interval, 1000 = one core busy */
 	uint64_t pss_kb, rss_kb, private_dirty_kb, swap_kb, vmsize_kb;
 	int64_t spawn_start_unix_us, spawn_end_unix_us;
-	char password[20];       /* "" when not shown */
-	char address[128];       /* the process's own address: unix:/… or http://127.0.0.1:… ; only with verbose */
+	char password[20]; /* "" when not shown */
+	char address[128]; /* the process's own address: unix:/… or http://127.0.0.1:… ; only with verbose */
 	char gupid[40];
 	char command[128];
 	char user[64];
-	char last_output[512];   /* only with verbose */
+	char last_output[512];                                   /* only with verbose */
 	struct scoreboard_request requests[SCOREBOARD_REQUESTS]; /* since_ms is an age here; 0: none */
 };
 

@@ -161,8 +161,7 @@ void
 group_restart(struct group *group)
 {
 	group_forget_failure(group);
-	list_each(&group->processes[PROCESS_ENABLED], node)
-	{
+	list_each (&group->processes[PROCESS_ENABLED], node) {
 		group_detach(container_of(node, struct process, node));
 	}
 	group_touch(group);

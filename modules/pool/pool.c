@@ -96,8 +96,7 @@ void
 pool_begin(struct pool *pool)
 {
 	pool->state = POOL_SERVING;
-	list_each(&pool->groups, node)
-	{
+	list_each (&pool->groups, node) {
 		group_touch(container_of(node, struct group, node));
 	}
 	pool_reap_later(pool);
@@ -296,13 +295,11 @@ static struct process *
 pool_idlest(struct pool *pool, const struct group *except)
 {
 	struct process *idlest = NULL;
-	list_each(&pool->groups, node)
-	{
+	list_each (&pool->groups, node) {
 		struct group *group = container_of(node, struct group, node);
 		if (group == except || group->queue.count > 0)
 			continue;
-		list_each(&group->processes[PROCESS_ENABLED], member)
-		{
+		list_each (&group->processes[PROCESS_ENABLED], member) {
 			struct process *process = container_of(member, struct process, node);
 			if (process_is_idle(process) && (idlest == NULL || process->last_used_ms < idlest->last_used_ms))
 				idlest = process;
@@ -317,12 +314,10 @@ static uint32_t
 pool_leaving(const struct pool *pool)
 {
 	uint32_t leaving = 0;
-	list_each(&pool->groups, node)
-	{
+	list_each (&pool->groups, node) {
 		struct group *group = container_of(node, struct group, node);
 		leaving += group->processes[PROCESS_RETIRING].count;
-		list_each(&group->processes[PROCESS_DETACHED], member)
-		{
+		list_each (&group->processes[PROCESS_DETACHED], member) {
 			leaving += process_is_empty(container_of(member, struct process, node));
 		}
 	}
@@ -350,8 +345,7 @@ static void
 pool_evict(struct pool *pool)
 {
 	uint32_t wanted = 0;
-	list_each(&pool->starved, node)
-	{
+	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
 		if (group->queue.count == 0 || !group_asks(group) || pool_leaving(pool) > wanted++)
 			continue;
@@ -367,8 +361,7 @@ static struct group *
 pool_next_starved(struct pool *pool)
 {
 	struct group *first = NULL;
-	list_each(&pool->starved, node)
-	{
+	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
 		if (!group_asks(group))
 			list_remove(node);
@@ -458,8 +451,7 @@ group_reap(struct pool *pool, struct group *group)
 	uint64_t now = pool->loop->now_ms;
 	if (limit == 0)
 		return;
-	list_each(&group->processes[PROCESS_ENABLED], node)
-	{
+	list_each (&group->processes[PROCESS_ENABLED], node) {
 		struct process *process = container_of(node, struct process, node);
 		if (group->processes[PROCESS_ENABLED].count <= (uint64_t)group->app->min_instances)
 			return;
@@ -479,8 +471,7 @@ pool_reap(struct timer *timer)
 	struct pool *pool = container_of(timer, struct pool, reaper);
 	if (pool->state == POOL_DRAINING)
 		return;
-	list_each(&pool->groups, node)
-	{
+	list_each (&pool->groups, node) {
 		group_reap(pool, container_of(node, struct group, node));
 	}
 }
@@ -489,8 +480,7 @@ void
 pool_drain(struct pool *pool)
 {
 	pool->state = POOL_DRAINING;
-	list_each(&pool->groups, node)
-	{
+	list_each (&pool->groups, node) {
 		struct group *group = container_of(node, struct group, node);
 		if (group->heap_count == 0)
 			group_fail_queue(group, SESSION_STOPPED);

@@ -37,14 +37,14 @@ struct process {
 	enum process_state state;
 	struct message_process record;
 	uint32_t heap_place; /* private: index in group->heap + 1 */
-	uint32_t doubt;      /* places that may still be in use: a cancelled or taken-over exchange, an earlier balancer's */
-	struct list active;  /* sessions that hold a place (and tunnels, and bypasses, which do not) */
-	uint32_t places;     /* places held: what counts against concurrency */
-	struct list waiting; /* sessions at the door, first in first out */
-	struct list idle;    /* idle backend connections: traffic's */
+	uint32_t doubt; /* places that may still be in use: a cancelled or taken-over exchange, an earlier balancer's */
+	struct list active;   /* sessions that hold a place (and tunnels, and bypasses, which do not) */
+	uint32_t places;      /* places held: what counts against concurrency */
+	struct list waiting;  /* sessions at the door, first in first out */
+	struct list idle;     /* idle backend connections: traffic's */
 	struct list backends; /* all backend connections: traffic's */
-	void *door;          /* traffic's listener */
-	struct soon pump;    /* private */
+	void *door;           /* traffic's listener */
+	struct soon pump;     /* private */
 	struct scoreboard_process *board;
 	uint64_t last_used_ms; /* newest beginning of a session, or when it became idle */
 	struct grave grave;
@@ -104,11 +104,11 @@ struct group {
 	struct process **heap; /* of the ENABLED ones */
 	uint32_t heap_count, heap_cap;
 	struct list queue;
-	uint32_t spawning;     /* asked of the spawner and not answered */
-	struct list_node starved; /* pool->starved: wants a process, the pool has no room */
+	uint32_t spawning;         /* asked of the spawner and not answered */
+	struct list_node starved;  /* pool->starved: wants a process, the pool has no room */
 	uint64_t backoff_until_ms; /* no spawn before; 0: none */
 	struct timer backoff;
-	struct soon pump;      /* hands free places to the queue, then asks for processes */
+	struct soon pump; /* hands free places to the queue, then asks for processes */
 	struct scoreboard_group *board;
 	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */
 };
@@ -147,7 +147,7 @@ struct pool_hooks {
 	void (*kill)(void *owner, struct process *process, const char *why);
 	/* traffic's part in a process's life */
 	void (*attached)(void *owner, struct process *process);
-	void (*gone)(void *owner, struct process *process);   /* close its door and backends */
+	void (*gone)(void *owner, struct process *process);    /* close its door and backends */
 	void (*doubted)(void *owner, struct process *process); /* find out when a place is free, then process_trust() */
 	void *owner;
 };
@@ -168,7 +168,7 @@ struct pool {
 	struct list starved; /* groups that want a process when there is room: who has waiters first, then first in first out */
 	uint32_t process_count; /* living ones, detached and retiring included */
 	uint32_t spawning;
-	struct timer reaper;  /* next idle process to be considered */
+	struct timer reaper; /* next idle process to be considered */
 	struct process *by_slot[SCOREBOARD_PROCESSES];
 	struct group *by_app[SCOREBOARD_GROUPS]; /* by app->id */
 };

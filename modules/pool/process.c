@@ -141,7 +141,8 @@ session_unwait(struct session *session)
 		struct list_node *first = list_first(&group->queue);
 		atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
 		atomic_store_explicit(&group->board->oldest_queued_ms,
-		                      first ? container_of(first, struct session, node)->queued_ms : 0, memory_order_relaxed);
+		                      first ? container_of(first, struct session, node)->queued_ms : 0,
+		                      memory_order_relaxed);
 	}
 	session->state = SESSION_NONE;
 }
@@ -245,8 +246,8 @@ process_take(struct process *process, struct session *session, uint64_t wait_ms)
 	struct loop *loop = process->group->pool->loop;
 	assert(session->state == SESSION_NONE && session->kind != SESSION_BALANCED);
 	/* A place that came free in this turn belongs to who waits already, at the door or in the queue. */
-	bool somebody_waits = process->waiting.count > 0 ||
-	                      (process->state == PROCESS_ENABLED && process->group->queue.count > 0);
+	bool somebody_waits =
+		process->waiting.count > 0 || (process->state == PROCESS_ENABLED && process->group->queue.count > 0);
 	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && !somebody_waits)) {
 		session_activate(process, session);
 		return true;
@@ -401,8 +402,7 @@ process_trust(struct process *process)
 const struct session *
 process_oldest(const struct process *process)
 {
-	list_each(&process->active, node)
-	{
+	list_each (&process->active, node) {
 		const struct session *session = container_of(node, struct session, node);
 		if (session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS)
 			return session;

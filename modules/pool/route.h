@@ -12,7 +12,7 @@
  * is the only candidate.  host: the authority as sent, a port is ignored.
  * path: not decoded; a base URI matches whole segments only.  NULL: none.
  */
-const struct app_config *route_find(const struct config *config, const struct listener_config *listener, struct str host,
-                                    struct str path);
+const struct app_config *route_find(const struct config *config, const struct listener_config *listener,
+                                    struct str host, struct str path);
 
 #endif

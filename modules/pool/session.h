@@ -15,11 +15,11 @@ struct group;
 struct process;
 
 enum session_state {
-	SESSION_NONE,   /* nowhere */
-	SESSION_QUEUED, /* group->queue */
+	SESSION_NONE,    /* nowhere */
+	SESSION_QUEUED,  /* group->queue */
 	SESSION_AT_DOOR, /* process->waiting: wants this process and no other */
-	SESSION_ACTIVE, /* process->active: holds a place (a bypass: none) */
-	SESSION_TUNNEL, /* process->active: upgraded, holds no place */
+	SESSION_ACTIVE,  /* process->active: holds a place (a bypass: none) */
+	SESSION_TUNNEL,  /* process->active: upgraded, holds no place */
 	SESSION_STATE_N
 };
 

@@ -26,9 +26,9 @@ struct watch {
 };
 
 struct timer {
-	uint64_t at_ms;     /* when it is due; 0: not set */
-	uint64_t heap_ms;   /* private: its key in the heap, never later than at_ms */
-	uint32_t place;     /* private: index in the heap + 1; 0: not in it */
+	uint64_t at_ms;   /* when it is due; 0: not set */
+	uint64_t heap_ms; /* private: its key in the heap, never later than at_ms */
+	uint32_t place;   /* private: index in the heap + 1; 0: not in it */
 	timer_due *due;
 };
 
@@ -46,7 +46,7 @@ struct loop {
 	int epoll_fd;
 	bool stopped;
 	uint32_t turn;
-	uint64_t now_ms;    /* CLOCK_MONOTONIC, taken once a turn */
+	uint64_t now_ms; /* CLOCK_MONOTONIC, taken once a turn */
 	struct epoll_event *events;
 	int event_count, event_at;
 	struct timer **heap;

@@ -123,7 +123,8 @@ put_date(struct head_writer *head)
 static void
 put_server(struct head_writer *head, const struct traffic *traffic)
 {
-	put_field(head, STR("Server"), traffic->config->show_version_in_header ? STR("passenger/" PASSENGER_VERSION) : STR("passenger"));
+	put_field(head, STR("Server"),
+	          traffic->config->show_version_in_header ? STR("passenger/" PASSENGER_VERSION) : STR("passenger"));
 }
 
 static void
@@ -333,7 +334,7 @@ answer_scan(struct request *request, const char *data, size_t len)
 		int head = http_scan(&request->scan, HTTP_RESPONSE, data, len);
 		if (head == 0)
 			break;
-		enum http_error error = head < 0 ? (enum http_error)-head
+		enum http_error error = head < 0 ? (enum http_error) - head
 		                                 : http_parse_response(response, request->method_id, data, (size_t)head);
 		if (error != HTTP_OK) {
 			answer_bad(request, http_error_row(error)->text);
@@ -509,16 +510,7 @@ answer_writable(struct backend *backend)
 		upload_pump(request);
 }
 
-static void
-answer_gone(struct backend *backend)
-{
-	struct request *request = backend->owner;
-	/* The session has heard of it before and has let go; whoever still holds the connection is in a tunnel. */
-	request->backend = NULL;
-}
-
 const struct backend_handler request_backend_handler = {
 	.readable = answer_readable,
 	.writable = answer_writable,
-	.gone = answer_gone,
 };

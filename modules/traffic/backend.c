@@ -13,8 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum {
+	BACKEND_IDLE_MAX = 32,       /* kept for a process without a limit of its own */
+	BACKEND_HTTP_IDLE_MS = 4000, /* less than what HTTP programs commonly allow: they must not be the ones to close */
+};
+
 static void backend_ready(struct watch *watch, uint32_t events);
-static void backend_ping_timed_out(struct timer *timer);
+static void backend_timed_out(struct timer *timer);
 
 static int
 connect_unix(const struct process *process)
@@ -72,7 +77,7 @@ backend_open(struct traffic *traffic, struct process *process)
 	}
 	backend->traffic = traffic;
 	backend->process = process;
-	backend->timer.due = backend_ping_timed_out;
+	backend->timer.due = backend_timed_out;
 	list_append(&process->backends, &backend->node);
 	return backend;
 }
@@ -115,6 +120,10 @@ void
 backend_give(struct backend *backend)
 {
 	assert(backend->state == BACKEND_BUSY);
+	if (backend->process == NULL) {
+		backend_close(backend);
+		return;
+	}
 	backend->exchanges++;
 	backend->handler = NULL;
 	backend->owner = NULL;
@@ -122,7 +131,12 @@ backend_give(struct backend *backend)
 	backend->state = BACKEND_IDLE;
 	backend_want(backend, true, false);
 	/* The newest first: it is warm, and the others may go. */
-	list_prepend(&backend->process->idle, &backend->idle_node);
+	struct process *process = backend->process;
+	list_prepend(&process->idle, &backend->idle_node);
+	if (process->record.protocol == APP_PROTOCOL_HTTP)
+		timer_set(backend->traffic->loop, &backend->timer, BACKEND_HTTP_IDLE_MS);
+	if (process->idle.count > BACKEND_IDLE_MAX && process->idle.count > (uint32_t)process->record.concurrency)
+		backend_close(container_of(process->idle.head.prev, struct backend, idle_node));
 }
 
 static void
@@ -201,13 +215,24 @@ backend_ping(struct traffic *traffic, struct process *process)
 
 /* It has had all the time that a process gets to finish: it is stuck in something that nobody waits for. */
 static void
-backend_ping_timed_out(struct timer *timer)
+backend_ping_unanswered(struct backend *backend)
 {
-	struct backend *backend = container_of(timer, struct backend, timer);
 	struct pool *pool = backend->traffic->pool;
 	struct process *process = backend->process;
 	backend_close(backend);
-	pool->hooks.kill(pool->hooks.owner, process, "still busy with a request that was given up, beyond drain_timeout");
+	pool->hooks.kill(pool->hooks.owner, process,
+	                 "still busy with a request that was given up, beyond drain_timeout");
+}
+
+static void
+backend_timed_out(struct timer *timer)
+{
+	struct backend *backend = container_of(timer, struct backend, timer);
+	if (backend->state == BACKEND_PINGING)
+		backend_ping_unanswered(backend);
+	else if (backend->state == BACKEND_IDLE)
+		backend_close(backend);
+	/* BUSY again: the clock is set anew when it becomes idle. */
 }
 
 static void
@@ -260,8 +285,11 @@ backend_close_all(struct process *process)
 	struct list_node *node;
 	while ((node = list_first(&process->backends)) != NULL) {
 		struct backend *backend = container_of(node, struct backend, node);
-		if (backend->state == BACKEND_BUSY)
-			backend->handler->gone(backend);
-		backend_close(backend);
+		if (backend->state == BACKEND_BUSY) {
+			list_remove(&backend->node);
+			backend->process = NULL;
+		} else {
+			backend_close(backend);
+		}
 	}
 }

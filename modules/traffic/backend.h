@@ -23,8 +23,6 @@ enum backend_state {
 struct backend_handler {
 	void (*readable)(struct backend *backend, uint32_t events);
 	void (*writable)(struct backend *backend);
-	/* The process is gone and with it this connection: last call. */
-	void (*gone)(struct backend *backend);
 };
 
 struct backend {
@@ -32,12 +30,12 @@ struct backend {
 	struct list_node node;      /* process->backends */
 	struct list_node idle_node; /* process->idle, newest first */
 	struct traffic *traffic;
-	struct process *process;
+	struct process *process; /* NULL: it has ended, what it said last is still read */
 	enum backend_state state;
 	const struct backend_handler *handler; /* while BUSY */
 	void *owner;
-	uint32_t exchanges;         /* finished on it */
-	struct buf in;              /* an answer's head that is not complete yet */
+	uint32_t exchanges; /* finished on it */
+	struct buf in;      /* an answer's head that is not complete yet */
 	struct timer timer;
 	struct grave grave;
 };
@@ -61,7 +59,7 @@ void backend_want(struct backend *backend, bool read, bool write);
 
 /* Asks the process to say when a place is free; then process_trust(). */
 void backend_ping(struct traffic *traffic, struct process *process);
-/* The process is gone. */
+/* The process is gone: who is in an exchange goes on to the end of what it has said. */
 void backend_close_all(struct process *process);
 
 #endif

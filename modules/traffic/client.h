@@ -22,9 +22,9 @@ enum { CLIENT_INPUT_MAX = HTTP_HEAD_BYTES_MAX + 4096 };
 
 enum client_state {
 	CLIENT_OPEN,
-	CLIENT_CLOSING, /* no more input is read; closed when everything is written */
+	CLIENT_CLOSING,   /* no more input is read; closed when everything is written */
 	CLIENT_LINGERING, /* all is written and our side shut: the peer's last bytes are dropped for a while */
-	CLIENT_DEAD,    /* closed; buried at the turn's end */
+	CLIENT_DEAD,      /* closed; buried at the turn's end */
 };
 
 enum client_input {
@@ -60,10 +60,10 @@ struct client {
 	struct http_scan scan; /* the handler's */
 	struct spool out;
 	struct request *request; /* the handler's; NULL between requests */
-	uint32_t served;       /* requests begun on this connection */
-	uint16_t peer_port;    /* 0: unix socket */
-	char peer[46];         /* address as text, "unix" */
-	char label[56];        /* "127.0.0.1:4711", "unix": for people */
+	uint32_t served;         /* requests begun on this connection */
+	uint16_t peer_port;      /* 0: unix socket */
+	char peer[46];           /* address as text, "unix" */
+	char label[56];          /* "127.0.0.1:4711", "unix": for people */
 	struct soon again;
 	struct grave grave;
 };

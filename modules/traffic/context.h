@@ -24,10 +24,10 @@ struct traffic {
 	enum traffic_state state;
 	struct list listeners; /* front listeners and doors */
 	struct list clients;
-	uint32_t requests;     /* that are not ended */
-	const char *spool_dir; /* for bodies that do not fit into memory */
-	int access_log_fd;     /* -1: off */
-	int slow_log_fd;       /* -1: the main log */
+	uint32_t requests;                      /* that are not ended */
+	const char *spool_dir;                  /* for bodies that do not fit into memory */
+	int access_log_fd;                      /* -1: off */
+	int slow_log_fd;                        /* -1: the main log */
 	void (*quiet)(struct traffic *traffic); /* draining, and the last request has ended */
 
 	/* Valid inside one callback only. */

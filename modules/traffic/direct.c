@@ -38,7 +38,8 @@ direct_describe_busy(struct buf *out, const struct process *process, uint64_t no
 {
 	const struct session *busy = process_oldest(process);
 	if (busy == NULL)
-		buf_printf(out, "Process %d is busy with a request that its client has given up.\n", process->record.pid);
+		buf_printf(out, "Process %d is busy with a request that its client has given up.\n",
+		           process->record.pid);
 	else
 		buf_printf(out, "Process %d is busy: it has been working for %.1f s on %.*s %.*s for %.*s.\n",
 		           process->record.pid, (double)(now_ms - busy->active_ms) / 1000, STR_ARG(busy->label.method),

@@ -2,7 +2,6 @@
 
 #include "wire/session_protocol.h"
 
-
 /* ---- a bounded writer ---- */
 
 struct writer {
@@ -119,7 +118,8 @@ request_origin(const struct forward *forward)
 		struct str forwarded_host = last_element(field_value(http, HTTP_FIELD_X_FORWARDED_HOST));
 		if (forwarded_host.len > 0)
 			authority = forwarded_host;
-		origin.https = str_equal_nocase(last_element(field_value(http, HTTP_FIELD_X_FORWARDED_PROTO)), STR("https"));
+		origin.https =
+			str_equal_nocase(last_element(field_value(http, HTTP_FIELD_X_FORWARDED_PROTO)), STR("https"));
 		forwarded_port = last_element(field_value(http, HTTP_FIELD_X_FORWARDED_PORT));
 	}
 	split_host(authority, &origin.host, &origin.port);
@@ -273,6 +273,8 @@ forward_session(const struct forward *forward, char *out, size_t out_size)
 	struct origin origin = request_origin(forward);
 	struct writer writer = {.at = out + SESSION_FRAME_BYTES, .end = out + out_size - FORWARD_FINISH_BYTES};
 	char port[24];
+	if (out_size < SESSION_FRAME_BYTES + FORWARD_FINISH_BYTES)
+		return 0;
 	put_pair(&writer, STR("REQUEST_METHOD"), http->method);
 	put_paths(&writer, forward);
 	put_pair(&writer, STR("SERVER_PROTOCOL"), http->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));

@@ -12,8 +12,8 @@
 struct forward {
 	const struct http_request *http;
 	const struct app_config *app;
-	bool trusted;          /* forwarded headers are believed */
-	struct str peer;       /* the connection's other end; empty for a unix socket */
+	bool trusted;    /* forwarded headers are believed */
+	struct str peer; /* the connection's other end; empty for a unix socket */
 	uint16_t peer_port;
 	struct str request_id; /* kept or made */
 	int64_t received_us;   /* unix microseconds */
@@ -33,7 +33,8 @@ bool forward_id_is_sound(struct str id);
  */
 enum { FORWARD_FINISH_BYTES = 128 };
 size_t forward_session(const struct forward *forward, char *out, size_t out_size) must_check;
-size_t forward_finish_session(char *out, size_t len, enum http_framing framing, uint64_t content_length, bool bypass) must_check;
+size_t forward_finish_session(char *out, size_t len, enum http_framing framing, uint64_t content_length,
+                              bool bypass) must_check;
 size_t forward_http(const struct forward *forward, char *out, size_t out_size) must_check;
 size_t forward_finish_http(char *out, size_t len, enum http_framing framing, uint64_t content_length) must_check;
 

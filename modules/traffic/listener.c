@@ -127,11 +127,13 @@ void
 listener_close(struct listener *listener)
 {
 	struct traffic *traffic = listener->traffic;
-	list_each(&traffic->clients, node)
-	{
+	list_each (&traffic->clients, node) {
 		struct client *client = container_of(node, struct client, node);
-		if (client->listener == listener)
-			client->listener = NULL;
+		if (client->listener != listener)
+			continue;
+		client->listener = NULL;
+		if (client->request == NULL)
+			client_close(client);
 	}
 	listener_pause(listener);
 	timer_cancel(traffic->loop, &listener->pause);

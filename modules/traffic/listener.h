@@ -21,7 +21,7 @@ struct listener {
 	const struct listener_config *config; /* FRONT */
 	struct process *process;              /* DOOR */
 	const struct client_handler *handler;
-	struct timer pause;                   /* out of descriptors: try again */
+	struct timer pause; /* out of descriptors: try again */
 	uint64_t accepted;
 };
 
@@ -30,7 +30,7 @@ struct listener *listener_open(struct traffic *traffic, enum listener_kind kind,
                                const struct client_handler *handler) must_check;
 void listener_resume(struct listener *listener);
 void listener_pause(struct listener *listener);
-/* Its clients lose their way to it: client->listener becomes NULL. */
+/* Its idle clients are closed; the others lose their way to it: client->listener becomes NULL. */
 void listener_close(struct listener *listener);
 
 #endif

@@ -1,8 +1,6 @@
 #include "traffic/request.h"
 
 #include "base/log.h"
-#include "base/random.h"
-#include "pool/route.h"
 #include "traffic/access_log.h"
 #include "traffic/direct.h"
 #include "traffic/error_page.h"
@@ -15,8 +13,7 @@
 
 enum {
 	REQUEST_SPARES_MAX = 64,
-	REQUEST_HALF_CLOSED_MS = 1000, /* a client that has shut its side gets so long for an answer to begin */
-	REQUEST_ID_BYTES = 16,
+	REQUEST_LAST_WORDS_MS = 2000, /* for an answer to come through after its process has ended */
 };
 
 static const char *const request_end_texts[REQUEST_END_N] = {
@@ -52,7 +49,7 @@ request_end_text(enum request_end end)
 static struct request *request_spares[REQUEST_SPARES_MAX];
 static unsigned request_spare_count;
 
-static struct request *
+struct request *
 request_new(struct client *client)
 {
 	struct request *request;
@@ -129,7 +126,7 @@ log_end(const struct request *request)
 		.id = request->id,
 		.app = request->app ? request->app->name : NULL,
 		.pid = request->session.pid,
-		.direct = request->process != NULL,
+		.direct = request->kind != SESSION_BALANCED,
 		.status = request->status,
 		.bytes_out = request->answer_bytes,
 		.received_us = request->received_us,
@@ -141,8 +138,7 @@ log_end(const struct request *request)
 	access_log_write(traffic, &record);
 }
 
-/* Counted, logged and forgotten; what becomes of the client is the caller's. */
-static void
+void
 request_bury(struct request *request)
 {
 	struct traffic *traffic = request->traffic;
@@ -157,7 +153,7 @@ request_bury(struct request *request)
 		traffic->quiet(traffic);
 }
 
-static void
+void
 request_next(struct client *client, bool keep_alive)
 {
 	if (!keep_alive) {
@@ -198,8 +194,7 @@ request_drop_backend(struct request *request)
 		backend_close(backend);
 }
 
-/* The process may still be at work on what it was given. */
-static void
+void
 request_let_go(struct request *request)
 {
 	bool given = request->backend != NULL && request->head_sent > 0;
@@ -228,7 +223,8 @@ request_fail(struct request *request, enum request_end end, uint16_t status, con
 	va_end(arguments);
 	struct buf page = {0};
 	error_page(&page, request->wants_html, status, str_from(text), request->id);
-	answer_ourselves(request, status, error_page_type(request->wants_html), error_page_fields(status), buf_str(&page));
+	answer_ourselves(request, status, error_page_type(request->wants_html), error_page_fields(status),
+	                 buf_str(&page));
 	buf_free(&page);
 }
 
@@ -274,7 +270,8 @@ request_finish_head(struct request *request)
 		length = request->body_bytes;
 	}
 	if (request->app->type->protocol == APP_PROTOCOL_SESSION)
-		request->head_len = forward_finish_session(request->head, request->head_len, framing, length, request->bypass);
+		request->head_len = forward_finish_session(request->head, request->head_len, framing, length,
+		                                           request->kind == SESSION_BYPASS);
 	else
 		request->head_len = forward_finish_http(request->head, request->head_len, framing, length);
 	assert(request->head_len > 0);
@@ -284,7 +281,8 @@ request_finish_head(struct request *request)
 static bool
 request_can_repeat(const struct request *request)
 {
-	return request->tries < REQUEST_TRIES_MAX && request->client->state == CLIENT_OPEN &&
+	bool has_process = request->kind == SESSION_BALANCED || request->process != NULL;
+	return has_process && request->tries < REQUEST_TRIES_MAX && request->client->state == CLIENT_OPEN &&
 	       request->body_bytes == 0 && upload_complete(request);
 }
 
@@ -320,8 +318,8 @@ request_take_process(struct request *request)
 	const struct app_config *app = request->app;
 	request->state = REQUEST_WAITING;
 	request->session.event = request_session_event;
-	if (request->process != NULL) {
-		request->session.kind = request->bypass ? SESSION_BYPASS : SESSION_DIRECT;
+	request->session.kind = request->kind;
+	if (request->kind != SESSION_BALANCED) {
 		if (process_take(request->process, &request->session, app->direct_wait_ms))
 			request_connect(request);
 		else
@@ -376,7 +374,8 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 		return;
 	}
 	log_warn("request %.*s %.*s: process %d: %s", STR_ARG(request->method), STR_ARG(request->target), pid, why);
-	request_fail(request, end, 502, "The application process ended the exchange without an answer. The log says more.");
+	request_fail(request, end, 502,
+	             "The application process ended the exchange without an answer. The log says more.");
 }
 
 static void
@@ -394,40 +393,29 @@ request_spawn_failed(struct request *request)
 		             "The application '%s' could not be started.\nError id: %.*s\n\n%.*s", request->app->name,
 		             STR_ARG(id), STR_ARG(details));
 	else
-		request_fail(request, REQUEST_END_SPAWN_FAILED, 500,
-		             "The application could not be started.\nError id: %.*s (the log and `passenger status` say more)",
-		             STR_ARG(id));
+		request_fail(
+			request, REQUEST_END_SPAWN_FAILED,
+			500, "The application could not be started.\nError id: %.*s (the log and `passenger status` say more)",
+			STR_ARG(id));
 }
 
+/* The kernel still has what the process said before it ended, and tells the end of the connection after it. */
 static void
 request_process_gone(struct request *request)
 {
-	switch (request->state) {
-	case REQUEST_WAITING:
-		request_fail(request, REQUEST_END_PROCESS_GONE, 502, "This process has ended while the request waited for it.");
-		return;
-	case REQUEST_SENDING:
-		if (request->process != NULL && request->backend != NULL && request->backend->in.len == 0) {
-			request_drop_backend(request);
-			request_fail(request, REQUEST_END_PROCESS_GONE, 502, "This process has ended without an answer.");
-			return;
-		}
-		request_lost_backend(request, REQUEST_END_PROCESS_GONE, "it ended");
-		return;
-	case REQUEST_ANSWERING:
-	case REQUEST_TUNNEL:
-		/* What it has said before it ended may still lie in the socket. */
-		return;
-	default:
-		return;
-	}
+	request->process = NULL;
+	if (request->state == REQUEST_WAITING)
+		request_fail(request, REQUEST_END_PROCESS_GONE, 502,
+		             "This process has ended while the request waited for it.");
+	else if (request->state == REQUEST_SENDING)
+		client_deadline(request->client, REQUEST_LAST_WORDS_MS);
 }
 
 static void
 request_waited_too_long(struct request *request)
 {
 	uint64_t now = request->traffic->loop->now_ms;
-	if (request->process == NULL) {
+	if (request->kind == SESSION_BALANCED) {
 		request_fail(request, REQUEST_END_QUEUE_TIMEOUT, 504,
 		             "The request has waited longer than max_request_queue_time for a process.");
 		return;
@@ -460,404 +448,3 @@ request_session_event(struct session *session, enum session_event event)
 		return;
 	}
 }
-
-/* ---- the beginning ---- */
-
-static struct str
-field_value(const struct http_request *http, enum http_field_id id)
-{
-	for (uint32_t i = 0; i < http->field_count; i++)
-		if (http->fields[i].id == id)
-			return http->fields[i].value;
-	return str_make(NULL, 0);
-}
-
-static void
-request_choose_id(struct request *request, const struct http_request *http)
-{
-	static const char hex[] = "0123456789abcdef";
-	struct str given = field_value(http, HTTP_FIELD_X_REQUEST_ID);
-	if (forward_id_is_sound(given)) {
-		request->id = given;
-		return;
-	}
-	unsigned char bytes[REQUEST_ID_BYTES];
-	char *text = arena_alloc(&request->arena, REQUEST_ID_BYTES * 2);
-	random_bytes(bytes, sizeof(bytes));
-	for (int i = 0; i < REQUEST_ID_BYTES; i++) {
-		text[2 * i] = hex[bytes[i] >> 4];
-		text[2 * i + 1] = hex[bytes[i] & 15];
-	}
-	request->id = str_make(text, REQUEST_ID_BYTES * 2);
-}
-
-static bool
-accepts_html(const struct http_request *http)
-{
-	for (uint32_t i = 0; i < http->field_count; i++)
-		if (str_equal_nocase(http->fields[i].name, STR("Accept")))
-			return memmem(http->fields[i].value.data, http->fields[i].value.len, "text/html", 9) != NULL;
-	return false;
-}
-
-static bool
-request_is_trusted(const struct request *request)
-{
-	const struct listener *listener = request->client->listener;
-	return listener != NULL && listener->kind == LISTENER_FRONT && listener->config->trusted;
-}
-
-/* http's strings lie in the arena: they outlive the parse. */
-static void
-request_describe(struct request *request, const struct http_request *http)
-{
-	struct client *client = request->client;
-	request->method = http->method;
-	request->method_id = http->method_id;
-	request->target = http->target;
-	request->authority = http->authority;
-	request->minor = http->minor;
-	request->keep_alive = http->keep_alive;
-	request->expect_continue = http->expect_continue;
-	request->upgrade = http->upgrade;
-	request->content_length = http->content_length;
-	request->referer = field_value(http, HTTP_FIELD_REFERER);
-	request->user_agent = field_value(http, HTTP_FIELD_USER_AGENT);
-	request->wants_html = client->listener != NULL && client->listener->kind == LISTENER_FRONT && accepts_html(http);
-	request->remote = forward_client_address(http, request_is_trusted(request), str_from(client->peer));
-	if (request_is_trusted(request))
-		request->user = field_value(http, HTTP_FIELD_X_REMOTE_USER);
-	request_choose_id(request, http);
-	request->session.label = (struct session_label){
-		.method = request->method,
-		.path = request->target,
-		.client = str_from(client->label),
-		.id = request->id,
-	};
-}
-
-static bool
-request_build_head(struct request *request, const struct http_request *http)
-{
-	struct traffic *traffic = request->traffic;
-	struct client *client = request->client;
-	struct forward forward = {
-		.http = http,
-		.app = request->app,
-		.trusted = request_is_trusted(request),
-		.peer = client->peer_port ? str_from(client->peer) : str_make(NULL, 0),
-		.peer_port = client->peer_port,
-		.request_id = request->id,
-		.received_us = request->received_us,
-		.upgrade = request->upgrade,
-	};
-	size_t len = request->app->type->protocol == APP_PROTOCOL_SESSION
-	                     ? forward_session(&forward, traffic->head, sizeof(traffic->head))
-	                     : forward_http(&forward, traffic->head, sizeof(traffic->head));
-	if (len == 0)
-		return false;
-	request->head = arena_alloc(&request->arena, len + FORWARD_FINISH_BYTES);
-	memcpy(request->head, traffic->head, len);
-	request->head_len = len;
-	return true;
-}
-
-/* OPTIONS * asks about the server itself (RFC 9110 section 9.3.7). */
-static bool
-request_about_server(struct request *request, const struct http_request *http)
-{
-	if (!str_equal(http->path, STR("*")))
-		return false;
-	if (http->framing != HTTP_FRAMING_NONE && !(http->framing == HTTP_FRAMING_LENGTH && http->content_length == 0))
-		request->keep_alive = false;
-	answer_ourselves(request, 200, STR("text/plain"),
-	                 STR("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"), str_make("", 0));
-	return true;
-}
-
-/* A door's request: its process is given.  False: it has been answered. */
-static bool
-request_admit_direct(struct request *request, const struct http_request *http)
-{
-	struct client *client = request->client;
-	struct process *process = client->listener->process;
-	if (!direct_password_is_right(process, http)) {
-		atomic_fetch_add_explicit(&process->board->refused, 1, memory_order_relaxed);
-		log_warn("door of process %d: wrong or missing password from %s:%u", process->record.pid, client->peer,
-		         client->peer_port);
-		request->keep_alive = false;
-		request_fail(request, REQUEST_END_PASSWORD, 403, "%s", direct_password_help);
-		return false;
-	}
-	request->app = process->group->app;
-	request->process = process;
-	request->bypass = direct_wants_bypass(http);
-	if (request->bypass && !process->record.bypass) {
-		request_fail(request, REQUEST_END_NO_BYPASS, 400, "%s", direct_bypass_help);
-		return false;
-	}
-	return true;
-}
-
-/* Where it goes.  False: it has been answered. */
-static bool
-request_route(struct request *request, const struct http_request *http)
-{
-	struct client *client = request->client;
-	if (client->listener == NULL) {
-		request->keep_alive = false;
-		request_fail(request, REQUEST_END_PROCESS_GONE, 502, "This process has ended.");
-		return false;
-	}
-	if (client->listener->kind == LISTENER_DOOR)
-		return request_admit_direct(request, http);
-	request->app = route_find(request->traffic->config, client->listener->config, http->authority, http->path);
-	if (request->app == NULL) {
-		request_fail(request, REQUEST_END_NO_ROUTE, 404, "No application is configured for http://%.*s%.*s",
-		             STR_ARG(http->authority), STR_ARG(http->path));
-		return false;
-	}
-	return true;
-}
-
-static void
-request_refuse(struct request *request, enum http_error error)
-{
-	const struct http_error_row *row = http_error_row(error);
-	/* Nothing behind it can be trusted to be a request. */
-	request->keep_alive = false;
-	request_fail(request, REQUEST_END_REFUSED, row->status, "The request can not be taken: %s.", row->text);
-}
-
-static void
-request_start_body(struct request *request, const struct http_request *http, bool more_input)
-{
-	if (!upload_begin(request, http))
-		return;
-	if (upload_complete(request) || !request->app->buffer_upload) {
-		if (upload_complete(request))
-			request->expect_continue = false;
-		request_dispatch(request);
-		return;
-	}
-	request->state = REQUEST_READING;
-	if (request->expect_continue && !more_input)
-		answer_continue(request);
-	request_progress(request);
-}
-
-/* One whole head of len bytes; skipped: empty lines before it. */
-static void
-request_begin(struct client *client, const char *data, size_t len, size_t skipped, bool more_input)
-{
-	struct http_request *http = &client->traffic->request;
-	struct request *request = request_new(client);
-	struct str head = arena_copy(&request->arena, str_make(data, len));
-	enum http_error error = http_parse_request(http, head.data, head.len, skipped);
-	if (error != HTTP_OK) {
-		request_refuse(request, error);
-		return;
-	}
-	request_describe(request, http);
-	/* Until the body is known to have ended, an answer of ours ends the connection. */
-	body_decoder_init(&request->body, http->framing, http->content_length);
-	if (!request_route(request, http) || request_about_server(request, http))
-		return;
-	if (!request_build_head(request, http)) {
-		request_refuse(request, HTTP_ERROR_HEAD_TOO_LARGE);
-		return;
-	}
-	request_start_body(request, http, more_input);
-}
-
-/* ---- the client's events ---- */
-
-static void
-request_input_ended_early(struct client *client)
-{
-	enum http_error error = http_scan_end(&client->scan, HTTP_REQUEST, client->in.data, client->in.len);
-	if (client->in.len == 0 || error == HTTP_OK) {
-		client_close(client);
-		return;
-	}
-	struct request *request = request_new(client);
-	request_refuse(request, error);
-}
-
-static size_t
-request_input_head(struct client *client, const char *data, size_t len)
-{
-	int head = http_scan(&client->scan, HTTP_REQUEST, data, len);
-	if (head == 0 && client->input == CLIENT_INPUT_ENDED) {
-		request_input_ended_early(client);
-		return len;
-	}
-	if (head == 0) {
-		/* Only blank lines so far are not the beginning of a request. */
-		if (client->in.len == 0)
-			client_deadline(client, client->traffic->config->head_timeout_ms);
-		return 0;
-	}
-	if (head < 0) {
-		struct request *request = request_new(client);
-		request_refuse(request, (enum http_error)-head);
-		return len;
-	}
-	request_begin(client, data, (size_t)head, client->scan.skipped, len > (size_t)head);
-	return (size_t)head;
-}
-
-static size_t
-request_input(struct client *client, const char *data, size_t len)
-{
-	size_t used = 0;
-	/* One head a turn: whoever sends many at once lets the others in between. */
-	if (client->request == NULL) {
-		used = request_input_head(client, data, len);
-		if (used == 0)
-			return 0;
-	}
-	struct request *request = client->request;
-	if (client->state != CLIENT_OPEN)
-		return len;
-	if (request == NULL || used == len)
-		return used;
-	if (request->state == REQUEST_TUNNEL)
-		return used + tunnel_input(request, data + used, len - used);
-	if (!upload_complete(request))
-		return used + upload_input(request, data + used, len - used);
-	return used;
-}
-
-static void
-request_input_ended(struct client *client)
-{
-	struct request *request = client->request;
-	if (request == NULL) {
-		request_input_ended_early(client);
-		return;
-	}
-	if (request->state == REQUEST_TUNNEL) {
-		tunnel_input_ended(request);
-		return;
-	}
-	if (!upload_complete(request)) {
-		enum body_error error = body_end_error(&request->body);
-		request->keep_alive = false;
-		if (error == BODY_OK)
-			client_abort(client); /* only cut short: nobody is there to be told */
-		else
-			request_fail(request, REQUEST_END_REFUSED, 400, "The request body is malformed: %s.", body_error_text(error));
-		return;
-	}
-	/* Shut on one side or closed altogether: over TCP the two look the same until something is written. */
-	if (request->state == REQUEST_WAITING || request->state == REQUEST_SENDING)
-		client_deadline(client, REQUEST_HALF_CLOSED_MS);
-}
-
-static void
-request_drained(struct client *client)
-{
-	struct request *request = client->request;
-	if (request == NULL)
-		return;
-	switch (request->state) {
-	case REQUEST_FLUSHING:
-		if (client_pending(client) == 0) {
-			bool keep_alive = request->keep_alive;
-			request_bury(request);
-			request_next(client, keep_alive);
-		} else {
-			request_progress(request);
-		}
-		return;
-	case REQUEST_ANSWERING:
-		answer_drained(request);
-		return;
-	case REQUEST_TUNNEL:
-		tunnel_drained(request);
-		return;
-	default:
-		return;
-	}
-}
-
-static void
-request_client_gone(struct client *client)
-{
-	struct request *request = client->request;
-	if (request == NULL)
-		return;
-	if (request->end == REQUEST_END_OK && request->state != REQUEST_TUNNEL)
-		request->end = REQUEST_END_CLIENT_GONE;
-	if (request->state == REQUEST_TUNNEL) {
-		request_drop_backend(request);
-		session_end(&request->session);
-	} else {
-		request_let_go(request);
-	}
-	request_bury(request);
-}
-
-static void
-request_too_silent(struct request *request)
-{
-	struct client *client = request->client;
-	bool half_closed = client->input == CLIENT_INPUT_ENDED;
-	if (client_pending(client) > 0) {
-		request->end = REQUEST_END_CLIENT_SLOW;
-		client_abort(client);
-		return;
-	}
-	if (half_closed && request->state != REQUEST_ANSWERING) {
-		client_abort(client);
-		return;
-	}
-	log_warn("application '%s', process %d: %.*s %.*s: no byte for response_timeout", request->app->name,
-	         request->session.pid, STR_ARG(request->method), STR_ARG(request->target));
-	request_fail(request, REQUEST_END_SILENT, 504, "The application has not answered in time.");
-}
-
-static void
-request_timeout(struct client *client)
-{
-	struct request *request = client->request;
-	if (client->state == CLIENT_CLOSING || (request == NULL && client->in.len == 0)) {
-		client_abort(client);
-		return;
-	}
-	if (request == NULL) {
-		/* A head that does not come to its end (RFC 9110 section 15.5.9). */
-		request = request_new(client);
-		request_fail(request, REQUEST_END_CLIENT_SLOW, 408, "The request did not come to its end in time.");
-		return;
-	}
-	switch (request->state) {
-	case REQUEST_READING:
-		request->keep_alive = false;
-		request_fail(request, REQUEST_END_CLIENT_SLOW, 408, "The request body did not come in time.");
-		return;
-	case REQUEST_WAITING: /* set only for a client that has shut its side */
-		client_abort(client);
-		return;
-	case REQUEST_SENDING:
-	case REQUEST_ANSWERING:
-		request_too_silent(request);
-		return;
-	case REQUEST_FLUSHING:
-		request->end = REQUEST_END_CLIENT_SLOW;
-		client_abort(client);
-		return;
-	case REQUEST_TUNNEL:
-	case REQUEST_STATE_N:
-		return;
-	}
-}
-
-const struct client_handler request_client_handler = {
-	.input = request_input,
-	.input_ended = request_input_ended,
-	.drained = request_drained,
-	.gone = request_client_gone,
-	.timeout = request_timeout,
-};

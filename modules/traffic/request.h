@@ -1,7 +1,9 @@
 /*
  * request: one exchange, from the first byte of its head to its line in the
- * access log.  Four files are this one room:
- *     request.c  its life: begins, is routed, waits for a process, fails, ends
+ * access log.  Six files are this one room:
+ *     request.c  its life: waits for a process, fails, is tried again, ends
+ *     intake.c   its beginning: a head becomes a request and finds its way
+ *     events.c   what the client's connection does to it
  *     upload.c   the body on its way up: client → spool → backend
  *     answer.c   the answer on its way down: backend → client
  *     tunnel.c   both ways, after an upgrade
@@ -31,14 +33,14 @@ enum request_state {
 /* How a request ends that does not end as it should: one row each. */
 enum request_end {
 	REQUEST_END_OK,
-	REQUEST_END_REFUSED,        /* not HTTP as we take it */
+	REQUEST_END_REFUSED, /* not HTTP as we take it */
 	REQUEST_END_NO_ROUTE,
-	REQUEST_END_PASSWORD,       /* door: 403 */
+	REQUEST_END_PASSWORD, /* door: 403 */
 	REQUEST_END_TOO_LARGE,
-	REQUEST_END_SPOOL,          /* 507: the body can not be kept */
+	REQUEST_END_SPOOL, /* 507: the body can not be kept */
 	REQUEST_END_QUEUE_FULL,
 	REQUEST_END_QUEUE_TIMEOUT,
-	REQUEST_END_BUSY,           /* door: no free place within direct_wait_ms */
+	REQUEST_END_BUSY, /* door: no free place within direct_wait_ms */
 	REQUEST_END_NO_BYPASS,
 	REQUEST_END_SPAWN_FAILED,
 	REQUEST_END_STOPPING,
@@ -66,23 +68,23 @@ struct request {
 
 	/* What was asked; strings in the arena. */
 	const struct app_config *app;
-	struct process *process;    /* given by the door; NULL: balanced */
+	enum session_kind kind;
+	struct process *process; /* given by the door; NULL: balanced, or the process has ended */
 	struct str method, target, authority, upgrade, id, referer, user_agent, user, remote;
 	enum http_method method_id;
 	uint8_t minor;
-	bool keep_alive;            /* what the answer will say */
-	bool expect_continue;       /* the client waits for 100 */
-	bool bypass;
-	bool wants_html;            /* a browser, by its Accept header, at a front listener */
+	bool keep_alive;      /* what the answer will say */
+	bool expect_continue; /* the client waits for 100 */
+	bool wants_html;      /* a browser, by its Accept header, at a front listener */
 
 	/* Up. */
-	char *head;                 /* as the application gets it, complete after request_finish_head() */
+	char *head; /* as the application gets it, complete after request_finish_head() */
 	size_t head_len, head_sent;
 	struct body_decoder body;
 	enum http_framing up_framing; /* as the application is told */
-	uint64_t content_length;    /* as the client says */
-	uint64_t body_bytes;        /* payload read so far */
-	struct spool up;            /* in the form that the backend gets */
+	uint64_t content_length;      /* as the client says */
+	uint64_t body_bytes;          /* payload read so far */
+	struct spool up;              /* in the form that the backend gets */
 	struct backend *backend;
 	unsigned tries;
 
@@ -90,21 +92,28 @@ struct request {
 	struct http_scan scan;
 	struct body_decoder answer;
 	enum http_framing down_framing;
-	uint16_t status;            /* of the answer; 0: none yet */
+	uint16_t status; /* of the answer; 0: none yet */
 	unsigned interim;
 	bool backend_keep_alive;
-	uint64_t answer_bytes;      /* payload handed to the client */
+	uint64_t answer_bytes; /* payload handed to the client */
 
 	int64_t received_us;
 	uint64_t received_ms, sent_ms, answered_ms;
 };
 
-/* The handler of every client, front or door. */
+/* The handler of every client, front or door: events.c. */
 extern const struct client_handler request_client_handler;
 /* Frees the list of spare requests. */
 void request_free_spares(void);
 
 /* ---- request.c ---- */
+struct request *request_new(struct client *client);
+/* Counted, logged and forgotten; what becomes of the client is the caller's. */
+void request_bury(struct request *request);
+/* What becomes of the client after its request. */
+void request_next(struct client *client, bool keep_alive);
+/* Session and backend are given up; the process may still be at work on what it was given. */
+void request_let_go(struct request *request);
 /* Asks for a place; the state is WAITING or later afterwards. */
 void request_dispatch(struct request *request);
 /* Answers with an error of ours, or cuts an answer that has begun. */
@@ -118,6 +127,12 @@ void request_finish(struct request *request);
 void request_progress(struct request *request);
 /* The backend connection is given up; whoever calls decides about the session. */
 void request_drop_backend(struct request *request);
+
+/* ---- intake.c ---- */
+/* One whole head of len bytes; skipped: empty lines before it; more_input: something stands behind it. */
+void intake_begin(struct client *client, const char *data, size_t len, size_t skipped, bool more_input);
+/* Bytes that can not become a head. */
+void intake_refuse(struct client *client, enum http_error error);
 
 /* ---- upload.c ---- */
 /* Decides how the body goes up; false when the request was failed instead. */

@@ -16,9 +16,9 @@ struct spool {
 	struct block *first, *last; /* in memory, before everything in the file */
 	uint64_t memory_bytes;
 	uint64_t memory_max;
-	int file_fd;                /* -1: none */
+	int file_fd; /* -1: none */
 	uint64_t file_from, file_to;
-	const char *dir;            /* where the file goes; NULL: memory only */
+	const char *dir; /* where the file goes; NULL: memory only */
 };
 
 void spool_init(struct spool *spool, uint64_t memory_max, const char *dir);

@@ -18,7 +18,8 @@ upload_begin(struct request *request, const struct http_request *http)
 	request->up_framing = http->framing;
 	if (app->request_body_max > 0 && http->framing == HTTP_FRAMING_LENGTH &&
 	    http->content_length > app->request_body_max) {
-		request_fail(request, REQUEST_END_TOO_LARGE, 413, "The request body is larger than request_body_max allows.");
+		request_fail(request, REQUEST_END_TOO_LARGE, 413,
+		             "The request body is larger than request_body_max allows.");
 		return false;
 	}
 	/* Read before a process is taken: it may overflow into a file.  Streamed: it never waits for long. */
@@ -64,7 +65,7 @@ upload_keep_end(struct request *request)
 static void
 upload_refuse(struct request *request, ptrdiff_t error)
 {
-	enum body_error body_error = (enum body_error)-error;
+	enum body_error body_error = (enum body_error) - error;
 	/* Nothing behind it can be trusted to be a request. */
 	request->keep_alive = false;
 	request_fail(request, REQUEST_END_REFUSED, body_error_status(body_error), "The request body is malformed: %s.",
@@ -79,7 +80,8 @@ upload_take(struct request *request, struct str payload)
 	request->body_bytes += payload.len;
 	if (limit > 0 && request->body_bytes > limit) {
 		request->keep_alive = false;
-		request_fail(request, REQUEST_END_TOO_LARGE, 413, "The request body is larger than request_body_max allows.");
+		request_fail(request, REQUEST_END_TOO_LARGE, 413,
+		             "The request body is larger than request_body_max allows.");
 		return false;
 	}
 	if (!upload_keep(request, payload) || (upload_complete(request) && !upload_keep_end(request))) {

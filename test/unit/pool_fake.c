@@ -167,10 +167,11 @@ fake_pass(uint64_t ms)
 struct message_process
 fake_record(unsigned app, int concurrency)
 {
+	fake_serial++;
 	return (struct message_process){
 		.app_id = app,
 		.slot = fake_slot++,
-		.serial = ++fake_serial,
+		.serial = fake_serial,
 		.pid = 1000 + (int32_t)fake_serial,
 		.concurrency = concurrency,
 		.protocol = APP_PROTOCOL_SESSION,

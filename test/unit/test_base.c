@@ -98,8 +98,16 @@ test_str_cut(void **state)
 static void
 test_str_to_u64(void **state)
 {
-	static const char *const wrong[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1a", "18446744073709551616",
-	                                    "99999999999999999999", "184467440737095516150"};
+	static const char *const wrong[] = {"",
+	                                    "-1",
+	                                    "+1",
+	                                    " 1",
+	                                    "1 ",
+	                                    "0x1",
+	                                    "1a",
+	                                    "18446744073709551616",
+	                                    "99999999999999999999",
+	                                    "184467440737095516150"};
 	uint64_t value = 7;
 	(void)state;
 	for (size_t i = 0; i < array_count(wrong); i++)
@@ -111,6 +119,13 @@ test_str_to_u64(void **state)
 	assert_int_equal(value, 12);
 	assert_true(str_to_u64(STR("18446744073709551615"), &value));
 	assert_true(value == UINT64_MAX);
+
+	static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 1234567890123456, UINT64_MAX - 1, UINT64_MAX};
+	for (size_t i = 0; i < array_count(numbers); i++) {
+		char text[24], expected[24];
+		snprintf(expected, sizeof(expected), "%llu", (unsigned long long)numbers[i]);
+		assert_true(str_equal(str_from_u64(text, numbers[i]), str_from(expected)));
+	}
 }
 
 /* ---- buf ---- */
@@ -191,16 +206,14 @@ test_list(void **state)
 		}
 		uint32_t at = 0;
 		assert_int_equal(list.count, count);
-		list_each(&list, member)
-		{
+		list_each (&list, member) {
 			assert_ptr_equal(member, &nodes[order[at++]]);
 			assert_ptr_equal(member->list, &list);
 		}
 		assert_int_equal(at, count);
 	}
 	/* The node of the moment may be removed. */
-	list_each(&list, member)
-	{
+	list_each (&list, member) {
 		list_remove(member);
 	}
 	assert_int_equal(list.count, 0);
@@ -439,18 +452,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_str_compare),
-		cmocka_unit_test(test_str_cut),
-		cmocka_unit_test(test_str_to_u64),
-		cmocka_unit_test(test_buf),
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_block),
-		cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_log_escape),
-		cmocka_unit_test(test_log_lines),
-		cmocka_unit_test(test_random_password),
-		cmocka_unit_test(test_random_below),
-		cmocka_unit_test(test_random_never_repeats),
+		cmocka_unit_test(test_str_compare),  cmocka_unit_test(test_str_cut),
+		cmocka_unit_test(test_str_to_u64),   cmocka_unit_test(test_buf),
+		cmocka_unit_test(test_list),         cmocka_unit_test(test_block),
+		cmocka_unit_test(test_arena),        cmocka_unit_test(test_log_escape),
+		cmocka_unit_test(test_log_lines),    cmocka_unit_test(test_random_password),
+		cmocka_unit_test(test_random_below), cmocka_unit_test(test_random_never_repeats),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

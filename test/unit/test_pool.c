@@ -128,6 +128,22 @@ test_nobody_overtakes_the_door(void **state)
 	fake_assert_event(second, SESSION_READY);
 }
 
+/* The one whose turn it would be has a place again, but somebody at its door; another one has a place too. */
+static void
+test_queued_behind_a_door(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	struct fake_session *first = fake_take(0, GROUP_TAKEN);
+	fake_apps[0].direct_wait_ms = 1000;
+	struct fake_session *door = fake_door(a, SESSION_DIRECT, false);
+	session_end(&first->session);
+	struct fake_session *second = fake_take(0, GROUP_WAITS);
+	fake_settle();
+	fake_assert_on(door, a);
+	fake_assert_on(second, b);
+}
+
 static void
 test_queue_goes_to_the_least_busy(void **state)
 {
@@ -480,6 +496,7 @@ main(void)
 		pool_test(test_queue_is_fifo),
 		pool_test(test_nobody_overtakes_the_queue),
 		pool_test(test_nobody_overtakes_the_door),
+		pool_test(test_queued_behind_a_door),
 		pool_test(test_queue_goes_to_the_least_busy),
 		pool_test(test_queue_limit),
 		pool_test(test_queue_timeout),

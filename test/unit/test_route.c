@@ -29,8 +29,11 @@ add(const char *name, const char *host, const char *base_uri)
 	str_cut_z(names[i], sizeof(names[i]), str_from(name));
 	str_cut_z(hosts[i], sizeof(hosts[i]), str_from(host));
 	str_cut_z(bases[i], sizeof(bases[i]), str_from(base_uri));
-	apps[i] = (struct app_config){
-		.id = (uint32_t)i, .name = names[i], .host = host ? hosts[i] : NULL, .base_uri = bases[i], .enabled = true};
+	apps[i] = (struct app_config){.id = (uint32_t)i,
+	                              .name = names[i],
+	                              .host = host ? hosts[i] : NULL,
+	                              .base_uri = bases[i],
+	                              .enabled = true};
 	list[i] = &apps[i];
 }
 
@@ -158,6 +161,11 @@ test_listener(void **state)
 	assert_route(&bound, "blog.test", "/", "shop"); /* the only candidate, whatever the host */
 	assert_route(&bound, "", "/x", "shop");
 	assert_route(&wrong, "shop.test", "/", "none");
+	/* An application that only its listener reaches. */
+	apps[1].listener_only = true;
+	assert_route(&bound, "blog.test", "/", "shop");
+	assert_route(&free_one, "shop.test", "/", "none");
+	assert_route(NULL, "shop.test", "/", "none");
 	char sub[] = "/sub";
 	apps[1].base_uri = sub;
 	assert_route(&bound, "shop.test", "/sub/x", "shop");

@@ -169,8 +169,7 @@ test_random(void **state)
 			else
 				take_out(&stream, (size_t)rand() % 40000);
 			/* The memory that it uses is bounded whatever is in the file. */
-			assert_true(stream.spool.memory_bytes <= memory_max ||
-			            stream.spool.memory_bytes <= BLOCK_BYTES);
+			assert_true(stream.spool.memory_bytes <= memory_max || stream.spool.memory_bytes <= BLOCK_BYTES);
 			assert_true(block_in_use() <= memory_max / BLOCK_BYTES + 3);
 		}
 		take_all(&stream);
@@ -269,14 +268,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_memory_only),
-		cmocka_unit_test(test_over_the_limit),
-		cmocka_unit_test(test_no_memory_at_all),
-		cmocka_unit_test(test_random),
-		cmocka_unit_test(test_disk_is_given_back),
-		cmocka_unit_test(test_bad_folder),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_lost_file),
+		cmocka_unit_test(test_memory_only),        cmocka_unit_test(test_over_the_limit),
+		cmocka_unit_test(test_no_memory_at_all),   cmocka_unit_test(test_random),
+		cmocka_unit_test(test_disk_is_given_back), cmocka_unit_test(test_bad_folder),
+		cmocka_unit_test(test_full_disk),          cmocka_unit_test(test_lost_file),
 	};
 	int failed = cmocka_run_group_tests(tests, set_up, tear_down);
 	block_trim();

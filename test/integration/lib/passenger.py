@@ -111,10 +111,20 @@ class Box:
         shutil.copy(os.path.join(COMMAND_APPS, file), root)
         return root, '%s %s' % (PYTHON if file.endswith('.py') else '/bin/sh', os.path.join(root, file))
 
+    def folder(self, language, behaviour, name=None):
+        """A copy of test/apps/LANGUAGE/BEHAVIOUR."""
+        root = self.path(name or behaviour)
+        shutil.copytree(os.path.join(TOP, 'test', 'apps', language, behaviour), root)
+        return root
+
     def app(self, kind, name=None, **options):
         """The [app] section of the probe application in this kind."""
         if kind == 'ruby':
             section = {'root': self.rack(name or 'ruby'), 'type': 'ruby'}
+        elif kind == 'node':
+            section = {'root': self.folder('node', 'probe', name or 'node'), 'type': 'node'}
+            if options.pop('one_at_a_time', False):
+                section['force_max_concurrent_requests_per_process'] = 1
         else:
             root, command = self.program(name=name or 'command')
             section = {'root': root, 'type': 'command', 'command': command}

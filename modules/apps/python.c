@@ -1,0 +1,100 @@
+/*
+ * python: any WSGI or ASGI application, run by our own loader (python.py), which
+ * speaks the session protocol and sees for itself which of the two it is.
+ */
+#include "apps/apps.h"
+
+extern const unsigned char loader_python_py[];
+extern const size_t loader_python_py_size;
+
+enum { PYTHON_INTERPRETER, PYTHON_WSGI_MODULE, PYTHON_ASGI_MODULE, PYTHON_OPTION_N };
+
+static const struct option python_options[PYTHON_OPTION_N] = {
+	[PYTHON_INTERPRETER] =
+		{
+			.name = "python",
+			.original = "PassengerPython",
+			.edition = "open source",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_STRING,
+			.sections = OPTION_IN_PASSENGER | OPTION_IN_APP,
+			.offset = PYTHON_INTERPRETER,
+			.default_text = "python3",
+			.help = "The Python interpreter (CPython, 3.7 or later): a path, bin/python of a virtual "
+				"environment for one, or a name that is looked up in PATH when a process starts.",
+		},
+	[PYTHON_WSGI_MODULE] =
+		{
+			.name = "wsgi_module",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_STRING,
+			.sections = OPTION_IN_APP,
+			.offset = PYTHON_WSGI_MODULE,
+			.example = "package.module:application",
+			.help = "The WSGI application: a module that can be imported from root, and after the colon its "
+				"callable (application, else app, when there is no colon). Then no startup file is "
+				"looked for.",
+		},
+	[PYTHON_ASGI_MODULE] =
+		{
+			.name = "asgi_module",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_STRING,
+			.sections = OPTION_IN_APP,
+			.offset = PYTHON_ASGI_MODULE,
+			.example = "package.module:application",
+			.help = "As wsgi_module, for an ASGI application. A startup file may hold either kind: what "
+				"takes scope, receive and send is ASGI.",
+		},
+};
+
+static bool
+has_value(const struct app_config *app, size_t option)
+{
+	return app_config_type_value(app, option)[0] != 0;
+}
+
+static bool
+python_starts_without_file(const struct app_config *app)
+{
+	return has_value(app, PYTHON_WSGI_MODULE) || has_value(app, PYTHON_ASGI_MODULE);
+}
+
+static bool
+python_check(const struct app_config *app, char *error, size_t error_size)
+{
+	if (!has_value(app, PYTHON_WSGI_MODULE) || !has_value(app, PYTHON_ASGI_MODULE))
+		return true;
+	str_cut_z(error, error_size, STR("wsgi_module and asgi_module are both there; expected one of them"));
+	return false;
+}
+
+static bool
+python_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error,
+            size_t error_size)
+{
+	(void)error;
+	(void)error_size;
+	app_argv_add(argv, str_from(app_config_type_value(app, PYTHON_INTERPRETER)));
+	app_argv_add(argv, str_from(loader_path));
+	return true;
+}
+
+const struct app_type app_type_python = {
+	.name = "python",
+	.title = "Python (WSGI, ASGI)",
+	.protocol = APP_PROTOCOL_SESSION,
+	.readiness = APP_READY_CONTROL,
+	.concurrency = 1,
+	.startup_files = {"passenger_wsgi.py", "wsgi.py", "asgi.py"},
+	.starts_without_file = python_starts_without_file,
+	.detect_score = 70,
+	.options = python_options,
+	.option_count = array_count(python_options),
+	.env_names = {"PASSENGER_APP_ENV", "WSGI_ENV"},
+	.loader = loader_python_py,
+	.loader_size = &loader_python_py_size,
+	.loader_name = "python.py",
+	.check = python_check,
+	.argv = python_argv,
+};

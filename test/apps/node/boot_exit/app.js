@@ -1,0 +1,3 @@
+// Exits before it listens.
+console.log('giving up');
+process.exit(3);

@@ -1,0 +1,2 @@
+// Throws before it listens.
+throw new TypeError('no database today');

@@ -1,0 +1,2 @@
+// Can not be read.
+require('http').createServer((req, res) => res.end(.listen(3000);

@@ -1,0 +1,2 @@
+// Forks without asking.
+require('node:cluster').fork();

@@ -1,0 +1,2 @@
+// Answers its pid.
+require('http').createServer((req, res) => res.end(`${process.pid}\n`)).listen(0);

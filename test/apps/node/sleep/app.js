@@ -1,0 +1,12 @@
+// Answers after ?ms= milliseconds (100); with ?block=1 it holds the whole process meanwhile.
+require('http').createServer((req, res) => {
+	const query = new URL(req.url, 'http://x').searchParams;
+	const ms = Number(query.get('ms') ?? 100);
+	const answer = () => res.end(`slept ${ms}\n`);
+	if (!query.has('block')) {
+		setTimeout(answer, ms);
+		return;
+	}
+	for (const end = Date.now() + ms; Date.now() < end;);
+	answer();
+}).listen(3000, '127.0.0.1');

@@ -1,0 +1,3 @@
+# Can not be loaded: ends the process.
+import sys
+sys.exit(3)

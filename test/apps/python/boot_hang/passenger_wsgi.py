@@ -1,0 +1,4 @@
+# Never finishes loading.
+import time
+while True:
+    time.sleep(3600)

@@ -1,0 +1,249 @@
+#include "pool_model.h"
+
+enum { REAPER_MS = 1000 };
+
+struct loop model_loop;
+struct pool model_pool;
+struct config model_config;
+struct app_config model_configs[MODEL_APPS];
+struct model_process model_processes[MODEL_SLOTS];
+struct model_session model_sessions[MODEL_SESSIONS];
+struct model_app model_apps[MODEL_APPS];
+uint64_t model_seed, model_step;
+bool model_draining;
+unsigned model_evicted, model_reaped;
+
+/* ---- what the model knows ---- */
+
+uint32_t
+model_living(void)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		count += model_processes[i].alive;
+	return count;
+}
+
+uint32_t
+model_spawning(void)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_APPS; i++)
+		count += model_apps[i].spawning;
+	return count;
+}
+
+uint32_t
+model_enabled(unsigned app)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		count += model_processes[i].alive && model_processes[i].enabled && model_processes[i].app == app;
+	return count;
+}
+
+uint32_t
+model_sessions_in(enum session_state state, unsigned app, int slot)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_SESSIONS; i++)
+		count += model_sessions[i].state == state &&
+		         (slot >= 0 ? model_sessions[i].slot == (unsigned)slot : model_sessions[i].app == app);
+	return count;
+}
+
+uint32_t
+model_queued(unsigned app)
+{
+	return model_sessions_in(SESSION_QUEUED, app, -1);
+}
+
+struct model_session *
+model_first_in(enum session_state state, unsigned app, int slot)
+{
+	struct model_session *first = NULL;
+	for (unsigned i = 0; i < MODEL_SESSIONS; i++) {
+		struct model_session *session = &model_sessions[i];
+		if (session->state == state && (slot >= 0 ? session->slot == (unsigned)slot : session->app == app) &&
+		    (first == NULL || session->ticket < first->ticket))
+			first = session;
+	}
+	return first;
+}
+
+bool
+model_full(const struct model_process *process)
+{
+	return process->concurrency > 0 && process->used + process->doubt >= process->concurrency;
+}
+
+bool
+model_empty(unsigned slot)
+{
+	const struct model_process *process = &model_processes[slot];
+	return process->used + process->doubt == 0 && model_sessions_in(SESSION_ACTIVE, 0, (int)slot) == 0 &&
+	       model_sessions_in(SESSION_TUNNEL, 0, (int)slot) == 0 &&
+	       model_sessions_in(SESSION_AT_DOOR, 0, (int)slot) == 0;
+}
+
+struct model_process *
+model_least_busy(unsigned app)
+{
+	struct model_process *best = NULL;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+		struct model_process *process = &model_processes[i];
+		if (!process->alive || !process->enabled || process->app != app)
+			continue;
+		if (best == NULL) {
+			best = process;
+			continue;
+		}
+		uint64_t mine = (uint64_t)(process->used + process->doubt) * (best->concurrency ? best->concurrency : 1);
+		uint64_t its = (uint64_t)(best->used + best->doubt) * (process->concurrency ? process->concurrency : 1);
+		if (mine < its || (mine == its && process->serial < best->serial))
+			best = process;
+	}
+	return best;
+}
+
+void
+model_learn_of_detached(void)
+{
+	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+		struct model_process *process = &model_processes[i];
+		if (!process->alive || !process->enabled || process->real->state == PROCESS_ENABLED)
+			continue;
+		uint64_t limit = model_configs[process->app].pool_idle_time_ms;
+		bool idle_for_long = limit > 0 && model_loop.now_ms - process->idle_since_ms >= limit &&
+		                     model_enabled(process->app) > (uint64_t)model_configs[process->app].min_instances;
+		bool others_wait = false;
+		for (unsigned app = 0; app < MODEL_APPS; app++)
+			others_wait |= app != process->app && model_queued(app) > 0;
+		bool evicted = others_wait && model_living() + model_spawning() >= (uint64_t)model_config.max_pool_size;
+		must(model_empty(i));
+		must(!model_draining);
+		must(idle_for_long || evicted);
+		model_reaped += idle_for_long;
+		model_evicted += !idle_for_long;
+		process->enabled = false;
+	}
+}
+
+/* ---- are they of one mind? ---- */
+
+static void
+check_group(unsigned app)
+{
+	const struct group *group = pool_group(&model_pool, app);
+	uint64_t ticket = 0;
+	uint32_t count = 0;
+	must(group->heap_count == model_enabled(app) && group->processes[PROCESS_ENABLED].count == group->heap_count);
+	must(group->spawning == model_apps[app].spawning);
+	must(atomic_load(&group->board->queued) == group->queue.count);
+	must(atomic_load(&group->board->spawning) == group->spawning);
+	for (uint32_t i = 0; i < group->heap_count; i++) {
+		const struct process *process = group->heap[i], *parent = group->heap[(i + 1) / 2 - (i > 0)];
+		must(process->heap_place == i + 1 && process->state == PROCESS_ENABLED && process->group == group);
+		must(process_busyness(parent) <= process_busyness(process));
+	}
+	must(group->heap_count == 0 || group->heap[0] == model_least_busy(app)->real);
+	list_each (&group->queue, node) {
+		struct model_session *session = container_of(node, struct model_session, real.node);
+		must(session->state == SESSION_QUEUED && session->app == app && session->ticket > ticket);
+		ticket = session->ticket;
+		count++;
+	}
+	must(count == group->queue.count && count == model_queued(app));
+}
+
+static void
+check_process(unsigned slot)
+{
+	const struct model_process *process = &model_processes[slot];
+	const struct process *real = process->real;
+	must(model_pool.by_slot[slot] == real && real->record.serial == process->serial);
+	must((real->state == PROCESS_ENABLED) == process->enabled);
+	must((real->state == PROCESS_RETIRING) == process->retired);
+	must(real->node.list == &real->group->processes[real->state]);
+	must(real->places == process->used && real->doubt == process->doubt);
+	must((real->heap_place != 0) == process->enabled);
+	must(real->waiting.count == model_sessions_in(SESSION_AT_DOOR, 0, (int)slot));
+	must(real->active.count ==
+	     model_sessions_in(SESSION_ACTIVE, 0, (int)slot) + model_sessions_in(SESSION_TUNNEL, 0, (int)slot));
+	must(process->used <= real->active.count);
+	must(atomic_load(&real->board->sessions) == real->active.count + real->doubt);
+	must(atomic_load(&real->board->processed) == process->processed);
+}
+
+static void
+check_session(const struct model_session *session)
+{
+	const struct session *real = &session->real;
+	must(real->state == session->state);
+	switch (session->state) {
+	case SESSION_NONE:
+		must(real->node.list == NULL && !timer_is_set(&real->timer));
+		return;
+	case SESSION_QUEUED:
+		must(real->node.list == &pool_group(&model_pool, session->app)->queue);
+		break;
+	case SESSION_AT_DOOR:
+		must(real->node.list == &model_processes[session->slot].real->waiting);
+		break;
+	case SESSION_ACTIVE:
+	case SESSION_TUNNEL:
+		must(real->node.list == &model_processes[session->slot].real->active && !timer_is_set(&real->timer));
+		return;
+	case SESSION_STATE_N:
+		must(!"state");
+	}
+	must(timer_is_set(&real->timer) == (session->deadline_ms != UINT64_MAX));
+	must(session->deadline_ms == UINT64_MAX || real->timer.at_ms == session->deadline_ms);
+}
+
+void
+model_check(void)
+{
+	model_learn_of_detached();
+	must(model_pool.process_count == model_living() && model_pool.spawning == model_spawning());
+	for (unsigned i = 0; i < MODEL_APPS; i++)
+		check_group(i);
+	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+		if (model_processes[i].alive)
+			check_process(i);
+		else
+			must(model_pool.by_slot[i] == NULL);
+	}
+	for (unsigned i = 0; i < MODEL_SESSIONS; i++)
+		check_session(&model_sessions[i]);
+}
+
+void
+model_check_rest(void)
+{
+	bool room = !model_draining && model_spawning() < POOL_SPAWNS_MAX &&
+	            model_living() + model_spawning() < (uint64_t)model_config.max_pool_size;
+	for (unsigned app = 0; app < MODEL_APPS; app++) {
+		const struct model_process *best = model_least_busy(app);
+		uint32_t size = model_enabled(app) + model_apps[app].spawning;
+		must(model_queued(app) == 0 || best == NULL || model_full(best));
+		must(model_queued(app) == 0 || best != NULL || !model_draining);
+		bool wants = size < (uint64_t)model_configs[app].min_instances || (model_queued(app) > 0 && size == 0);
+		bool may = model_configs[app].max_instances == 0 || size < (uint64_t)model_configs[app].max_instances;
+		must(!room || !wants || !may || model_apps[app].spawning == POOL_GROUP_SPAWNS_MAX ||
+		     model_apps[app].backoff_until_ms > model_loop.now_ms);
+	}
+	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+		const struct model_process *process = &model_processes[i];
+		if (!process->alive)
+			continue;
+		must(model_sessions_in(SESSION_AT_DOOR, 0, (int)i) == 0 || model_full(process));
+		must(process->enabled || process->retired || !model_empty(i));
+		uint64_t limit = model_configs[process->app].pool_idle_time_ms,
+			 idle_ms = model_loop.now_ms - process->idle_since_ms;
+		bool due = limit > 0 && idle_ms >= limit && idle_ms >= REAPER_MS &&
+		           model_loop.now_ms - model_apps[process->app].attached_ms >= REAPER_MS;
+		must(model_draining || !due || !process->enabled || !model_empty(i) ||
+		     model_enabled(process->app) <= (uint64_t)model_configs[process->app].min_instances);
+	}
+}
