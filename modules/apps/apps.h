@@ -8,6 +8,7 @@
 #include "config/app_type.h"
 
 extern const struct app_type app_type_ruby;
+extern const struct app_type app_type_python;
 extern const struct app_type app_type_node;
 extern const struct app_type app_type_command;
 

@@ -165,7 +165,7 @@ const { listen } = net.Server.prototype;
 net.Server.prototype.listen = function (...words) {
 	const first = words[0];
 	const options = first !== null && typeof first === 'object' ? first : { port: first, host: words[1] };
-	const file = options.path ?? (isNaN(options.port ?? 0) ? options.port : undefined);
+	const file = options.path ?? (typeof options.port === 'string' && isNaN(options.port) ? options.port : undefined);
 	const named = file === 'passenger' || file === '/passenger';
 	if (named && server) throw new Error("listen('passenger') was called before, or another server has our socket");
 	if (server || !(named || (PhusionPassenger.autoInstall && this instanceof http.Server))) return listen.apply(this, words);

@@ -38,6 +38,8 @@ struct app_type {
 	int64_t concurrency; /* of a process when it does not say itself; 0: unlimited */
 	bool can_preload;
 	const char *startup_files[APP_STARTUP_FILES_MAX]; /* detection: first that exists in root; NULL-terminated */
+	/* True when the application's own options say what to start, so that none of these files has to be there.  May be NULL. */
+	bool (*starts_without_file)(const struct app_config *app);
 	bool takes_command; /* runs `command =`: then it is the type when `type` is not written; others refuse `command` */
 	int detect_score;             /* 0..100 when one of these exists; the highest wins */
 	const struct option *options; /* its own, by offset = index into type_values; type STRING … as usual */

@@ -180,7 +180,8 @@ find_startup_file(struct config_reading *reading, struct config_reading_app *app
 		return config_fail_value(reading, line_of(app, "startup_file"), STR("startup_file"),
 		                         str_from(of->startup_file), "there is no such file in %s", of->root);
 	}
-	if (of->type->startup_files[0] == NULL)
+	if (of->type->startup_files[0] == NULL ||
+	    (of->type->starts_without_file != NULL && of->type->starts_without_file(of)))
 		return true;
 	const char *found = first_startup_file(of->type, root);
 	if (found == NULL)
@@ -280,8 +281,9 @@ config_resolve_type(struct config_reading *reading, struct config_reading_app *a
 		                                                  str_from(of->root), "%s", why)
 		                              : config_fail(reading, 0, of->root, "%s", why);
 	}
-	bool sound = choose_type(reading, app, root) && find_startup_file(reading, app, root) &&
-	             check_command_options(reading, app) && resolve_type_values(reading, app) &&
+	/* Its own options before the startup file: they may say that there is none. */
+	bool sound = choose_type(reading, app, root) && resolve_type_values(reading, app) &&
+	             find_startup_file(reading, app, root) && check_command_options(reading, app) &&
 	             check_by_type(reading, app);
 	close(root);
 	return sound;

@@ -69,7 +69,9 @@ def test_post_is_executed_exactly_once(box, kind):
 
 
 def test_post_to_an_idle_dead_process_is_served(box, kind):
-    """Not sent to it: another one serves it, POST or not.  (While it is dying, a request may still be sent to it.)"""
+    """Not sent to it: another one serves it, POST or not.  While the last of its threads is dying, its connection
+    still looks alive and a request may be sent to it: then 502, and nothing was executed."""
+    served = 0
     p = box.serve(kind, processes=2, one_at_a_time=True)
     counter = os.path.join(box.work, 'count')
     for number in range(5):
@@ -78,8 +80,10 @@ def test_post_to_an_idle_dead_process_is_served(box, kind):
         os.kill(victim[0], 9)
         wait_until(lambda: not procs.alive(victim), 5)
         r = p.get('/count?file=%s&tag=p%d' % (counter, number), 'POST', body=b'x')
-        assert r.status == 200
-        assert len(counted(counter)) == number + 1
+        assert r.status in (200, 502)
+        served += r.status == 200
+        assert len(counted(counter)) == served
+    assert served >= 3
 
 
 def test_half_an_answer_looks_cut(box, kind):

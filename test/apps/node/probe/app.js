@@ -101,6 +101,7 @@ const server = require('http').createServer((req, res) => {
 });
 server.on('upgrade', (req, socket, head) => {
 	socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n');
+	socket.on('end', () => socket.end());
 	socket.on('error', () => {});
 	const echo = data => String(data) === 'bye\n' ? socket.end() : socket.write(data);
 	if (head.length) echo(head);

@@ -35,6 +35,8 @@ server.on('upgrade', (req, socket, rest) => {
 			if (String(parsed[1]) === 'end') socket.end();
 		}
 	});
+	// Node keeps the other half open until it is told.
+	socket.on('end', () => socket.end());
 	socket.on('error', () => {});
 });
 server.listen(3000);
