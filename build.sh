@@ -14,7 +14,7 @@ readonly VERSION=0.1.0
 readonly PYTHON=/usr/bin/python3 # Debian's: the test packages belong to it, whatever stands first on PATH
 readonly BINARY_BYTES_MAX=409600
 
-readonly PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev musl-tools libbearssl-dev libinih-dev make binutils)
+readonly PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev musl-tools libbearssl-dev libinih-dev make binutils gzip)
 readonly PACKAGES_RUN=(ruby ruby-rack curl)
 readonly PACKAGES_CHECK=(clang-format clang-tidy shellcheck python3)
 readonly PACKAGES_FUZZ=(clang libclang-rt-14-dev)
@@ -114,6 +114,29 @@ link_headers()
 	done
 }
 
+# pack_loader FILE: its text compressed, behind a line with which its own language
+# unpacks and runs it: three loaders cost the binary as much as one would.  Comments
+# stay out; the lines keep their numbers for backtraces.
+pack_loader()
+{
+	local path=$1 packed
+	case $path in
+	*.rb)
+		packed=$(sed '1!s/^[[:blank:]]*#.*$//' "$path" | gzip -9n | base64 -w0)
+		echo "require 'zlib';eval(Zlib.gunzip('$packed'.unpack1('m')).force_encoding('UTF-8'),TOPLEVEL_BINDING,__FILE__,1)"
+		;;
+	*.py)
+		packed=$(sed 's/^[[:blank:]]*#.*$//' "$path" | gzip -9n | base64 -w0)
+		echo "import zlib,base64;exec(compile(zlib.decompress(base64.b64decode('$packed'),31),__file__,'exec'))"
+		;;
+	*.js)
+		packed=$(sed 's|^[[:blank:]]*//.*$||' "$path" | gzip -9n | base64 -w0)
+		echo "module._compile(require('zlib').gunzipSync(Buffer.from('$packed','base64')).toString(),__filename)"
+		;;
+	*) die "$path: no way is known to pack a loader in this language" ;;
+	esac
+}
+
 # An application type's loader becomes two symbols: loader_ruby_rb[] and loader_ruby_rb_size.
 embed_loader()
 {
@@ -138,11 +161,7 @@ embed_loader()
 		.size ${symbol}_size, 8
 		.section .note.GNU-stack, "", %progbits
 	END
-	# Comments stay out of the binary; the lines keep their numbers for backtraces.
-	case $path in
-	*.js) sed 's|^[[:blank:]]*//.*$||; s/^[[:blank:]]*//' "$path" ;; # where indentation means nothing either
-	*) sed 's/^[[:blank:]]*#.*$//' "$path" ;;
-	esac | replace "$generated"
+	pack_loader "$path" | replace "$generated"
 	echo "build/object/loader/$symbol.o: build/generated/$symbol.S $generated"
 }
 
