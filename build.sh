@@ -18,8 +18,8 @@ readonly PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev musl-tools libbearssl-dev 
 readonly PACKAGES_RUN=(ruby ruby-rack curl)
 readonly PACKAGES_CHECK=(clang-format clang-tidy shellcheck python3)
 readonly PACKAGES_FUZZ=(clang libclang-rt-14-dev)
-readonly PACKAGES_TEST=(libcmocka-dev python3 python3-pytest python3-requests apache2 ruby-sinatra
-	curl procps iproute2)
+readonly PACKAGES_TEST=(libcmocka-dev python3 python3-pytest python3-requests apache2 ruby-sinatra nodejs
+	curl procps iproute2 python3-flask python3-django python3-uvloop)
 readonly PACKAGES_IMAGES=(podman buildah runc debootstrap) # the full test builds the Dockerfile's images with them
 readonly PACKAGES_BENCH=(python3 apache2 libapache2-mod-passenger nginx wrk)
 
@@ -175,8 +175,8 @@ make_flags()
 		WARNINGS := ${WARNINGS[*]} $([ "${WERROR:-1}" = 0 ] || echo -Werror)
 		COMMON := -std=gnu11 -g -D_GNU_SOURCE -Imodules -DPASSENGER_VERSION='"$VERSION"' -ffile-prefix-map='$top'=.
 		HARDENING := -fstack-protector-strong -fstack-clash-protection
-		# What runs for every request is made fast, the rest small.
-		OPTIMISE := -O2
+		# What touches every byte of every request is made fast, the rest small.
+		OPTIMISE := -Os
 		MUSL_FLAGS = \$(OPTIMISE) -fPIE \$(HARDENING) -ffunction-sections -fdata-sections \
 			-fno-asynchronous-unwind-tables -idirafter build/include
 		GCC_SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -243,8 +243,8 @@ make_rules()
 		build/passenger: build/passenger.debug
 		> @strip -o $@.new $< && objcopy --add-gnu-debuglink=$< $@.new && mv $@.new $@
 
-		cold := system spawner config apps handover operator balancer
-		$(foreach room,$(cold),$(eval build/object/musl/modules/$(room)/%.o: OPTIMISE := -Os))
+		hot := $(addprefix modules/,base/str wire/http_scan wire/http_parse wire/http_field wire/http_line wire/http_octet)
+		$(patsubst %,build/object/musl/%.o,$(hot)): OPTIMISE := -O2
 
 		build/object/musl/modules/base/compat_musl.o: modules/base/compat_musl.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  musl    $<"

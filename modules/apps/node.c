@@ -23,7 +23,7 @@ static const struct option node_options[NODE_OPTION_N] = {
 			.sections = OPTION_IN_PASSENGER | OPTION_IN_APP,
 			.offset = NODE_INTERPRETER,
 			.default_text = "node",
-			.help = "The Node interpreter (16 or later): a path, or a name that is looked up in PATH when a "
+			.help = "The Node interpreter, 16 or later: a path, or a name that is looked up in PATH when a "
 				"process starts.",
 		},
 };

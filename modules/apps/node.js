@@ -11,7 +11,7 @@
 // password, and never speaks to the network.  Node itself marks 3 and 4
 // close-on-exec before this runs, so the application's children do not get them.
 //
-// The build drops comments and indentation: no literal may span lines here.
+// The build drops lines that hold only a comment.
 
 const cluster = require('cluster');
 const { EventEmitter } = require('events');
@@ -79,12 +79,10 @@ function backtrace() {
 	const lines = inFlight().map(({ req }) => `    in flight: ${req.method} ${req.url}`);
 	const counts = {};
 	for (const name of process.getActiveResourcesInfo?.() ?? []) counts[name] = (counts[name] ?? 0) + 1;
-	const memory = process.memoryUsage();
 	fs.writeSync(2, [
 		`========== Process ${process.pid}: the event loop is turning; it waits for ==========`,
 		...lines,
 		...Object.keys(counts).map(name => `    ${counts[name]} × ${name}`),
-		`    heap ${memory.heapUsed >> 10} of ${memory.heapTotal >> 10} KiB, external ${memory.external >> 10} KiB`,
 		'========== end ==========\n',
 	].join('\n'));
 }
@@ -168,15 +166,21 @@ net.Server.prototype.listen = function (...words) {
 	const file = options.path ?? (typeof options.port === 'string' && isNaN(options.port) ? options.port : undefined);
 	const named = file === 'passenger' || file === '/passenger';
 	if (named && server) throw new Error("listen('passenger') was called before, or another server has our socket");
-	if (server || !(named || (PhusionPassenger.autoInstall && this instanceof http.Server))) return listen.apply(this, words);
-	server = this;
-	answerOnOurSocket(file ?? {
-		address: typeof options.host === 'string' ? options.host : '127.0.0.1',
-		family: 'IPv4',
-		port: Number(options.port) || 0,
-	});
+	const wanted = named || (PhusionPassenger.autoInstall && this instanceof http.Server);
+	const port = Number(options.port) || 0;
+	// The same port on another address means the same service (Fastify, for all that localhost is): we have that already.
+	const twin = wanted && port && server && server !== this && port === server.address()?.port;
+	if (!wanted || (server && !twin)) return listen.apply(this, words);
 	const callback = words.pop();
 	if (typeof callback === 'function') this.once('listening', callback);
+	const asked = file ?? { address: typeof options.host === 'string' ? options.host : '127.0.0.1', family: 'IPv4', port };
+	if (twin) {
+		this.address = () => asked;
+		process.nextTick(() => this.emit('listening'));
+		return this;
+	}
+	server = this;
+	answerOnOurSocket(asked);
 	// Later than the application's own callbacks: when one of them throws, it is not ready.
 	this.once('listening', () => setImmediate(() => {
 		ready = true;

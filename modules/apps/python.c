@@ -31,7 +31,8 @@ static const struct option python_options[PYTHON_OPTION_N] = {
 			.sections = OPTION_IN_APP,
 			.offset = PYTHON_WSGI_MODULE,
 			.example = "package.module:application",
-			.help = "The WSGI application: a module that can be imported from root, and after the colon its "
+			.help = "The WSGI application: a module that can be imported from root, and after the colon "
+                                "its "
 				"callable (application, else app, when there is no colon). Then no startup file is "
 				"looked for.",
 		},
@@ -70,8 +71,7 @@ python_check(const struct app_config *app, char *error, size_t error_size)
 }
 
 static bool
-python_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error,
-            size_t error_size)
+python_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error, size_t error_size)
 {
 	(void)error;
 	(void)error_size;

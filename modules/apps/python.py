@@ -159,8 +159,12 @@ class Control:
 			import asyncio
 			for task in list(asyncio.all_tasks(self.loop)):
 				out.append("# Task %r\n" % task)
-				for frame in task.get_stack():
-					out += traceback.format_stack(frame, 1)
+				# Each awaits the next: task.get_stack() knows the first only.
+				waiting = getattr(task, "_coro", None) or task.get_coro()
+				while waiting is not None:
+					frame = getattr(waiting, "cr_frame", None) or getattr(waiting, "gi_frame", None)
+					out += traceback.format_stack(frame, 1) if frame else []
+					waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "gi_yieldfrom", None)
 		out.append("========== end of backtraces ==========\n")
 		return "".join(out)
 
@@ -489,9 +493,10 @@ class FileWrapper:
 	# which a GzipFile, for one, is not; else None.
 	def plain(self):
 		filelike = self.filelike
-		raw = getattr(filelike, "raw", None) if isinstance(filelike, io.BufferedReader) else filelike
+		raw = filelike.raw if type(filelike) in (io.BufferedReader, io.BufferedRandom) else filelike
 		if type(raw) is not io.FileIO:
 			return None
+		filelike.flush()
 		status = os.fstat(raw.fileno())
 		if not stat.S_ISREG(status.st_mode) or not status.st_size:
 			return None
@@ -582,7 +587,6 @@ class Exchange:
 		text = self.head
 		if text is None:
 			raise AssertionError("start_response was not called")
-		self.sent = True
 		if self.length is not None and length is None:
 			length = self.length
 		if self.code == 204 or self.code == 304:
@@ -599,7 +603,9 @@ class Exchange:
 			self.keep = False
 		if not self.keep:
 			text += "\r\nConnection: close"
-		return (text + "\r\n\r\n").encode("latin-1")
+		data = (text + "\r\n\r\n").encode("latin-1")
+		self.sent = True
+		return data
 
 	# Also what start_response returns.
 	def write(self, data):
@@ -1073,9 +1079,10 @@ class AsgiServer:
 				report("*** The application does not support lifespan: %s: %s (process %d)\n" % (
 					type(error).__name__, error, os.getpid()))
 		except SystemExit as error:
-			if not self.started.done():
+			if self.started.done():
+				self.stop.ask(exit_status(error))
+			else:
 				self.started.set_exception(error)
-			self.stop.ask(exit_status(error))
 		finally:
 			for future in (self.started, self.ended):
 				if not future.done():
@@ -1328,6 +1335,12 @@ class AsgiExchange:
 	def not_expected(self, message):
 		return RuntimeError("the message %s is not expected now" % message.get("type"))
 
+	def fail_late(self, error, where):
+		if not isinstance(error, self.server.asyncio.CancelledError):
+			log_error(error, where)
+		if isinstance(error, (SystemExit, KeyboardInterrupt)):
+			self.server.stop.ask(exit_status(error))
+
 	def fail_by_http(self, error):
 		self.answer.fail(error)
 		self.end(self.answer.keep)
@@ -1401,8 +1414,7 @@ class Http(AsgiExchange):
 
 	def failed(self, error):
 		if self.over:
-			if not isinstance(error, self.server.asyncio.CancelledError):
-				log_error(error, "in the application, after its answer")
+			self.fail_late(error, "in the application, after its answer")
 		else:
 			self.fail_by_http(error)
 
@@ -1462,8 +1474,10 @@ class WebSocket(AsgiExchange):
 		while not self.messages:
 			self.event.clear()
 			await self.event.wait()
-		# The last message stays: whoever asks again hears it again.
-		message = self.messages[0] if self.phase == self.CLOSED and len(self.messages) == 1 else self.messages.pop(0)
+		message = self.messages[0]
+		# The last one stays: whoever asks again hears it again.
+		if message["type"] != "websocket.disconnect":
+			del self.messages[0]
 		if message["type"] == "websocket.receive":
 			self.size -= len(message["bytes"] or message["text"] or "")
 			self.link.pace(self.size)
@@ -1661,10 +1675,7 @@ class WebSocket(AsgiExchange):
 			self.fail_by_http(error)
 			self.phase = self.CLOSED
 			return
-		if not isinstance(error, self.server.asyncio.CancelledError):
-			log_error(error, "in the application, in a websocket")
-		if isinstance(error, (SystemExit, KeyboardInterrupt)):
-			self.server.stop.ask(exit_status(error))
+		self.fail_late(error, "in the application, in a websocket")
 		try:
 			if self.phase == self.OPEN:
 				self.close(1011)

@@ -18,6 +18,7 @@
 #   Exchange, EarlyHints, Stream  one request, as the application may hold it
 #   Responder                     one thread's way to answer frames on connections
 #   SoloServer, ThreadedServer    who waits for what, and on which thread
+#   Preloader                     forks processes of the loaded application
 #
 # It does no HTTP parsing, checks no password and never speaks to the network.
 # It defines no constant at top level but PhusionPassenger, and no local
@@ -171,6 +172,8 @@ module PhusionPassenger
 		# Descriptor 4, and descriptor 0 beside it. One small thread watches
 		# both, because a command must be heard while the application computes.
 		class Control
+			attr_reader :socket
+
 			def self.open
 				socket = UNIXSocket.for_fd(CONTROL_FD)
 				socket.close_on_exec = true
@@ -190,6 +193,12 @@ module PhusionPassenger
 				tell("READY concurrency=#{concurrency} bypass=#{bypass ? 1 : 0}\n")
 			end
 
+			def tell(line)
+				@socket.write(line)
+			rescue SystemCallError
+				nil # whoever would have read it is gone; end of file on 0 stops us
+			end
+
 			def error(summary)
 				tell("ERROR #{summary.gsub(/[\r\n\0]+/, " ")[0, 1000]}\n")
 			end
@@ -198,21 +207,21 @@ module PhusionPassenger
 			# ends. The application's own STDIN becomes /dev/null: nothing it
 			# reads there could ever come, and what it starts must not hold our pipe.
 			def watch(stop)
-				lifeline = STDIN.dup
-				lifeline.close_on_exec = true
-				STDIN.reopen(File::NULL)
+				lifeline = Control.lifeline
 				thread = Thread.new { watch_loop(lifeline, stop) }
 				thread.name = "passenger control"
 				thread.report_on_exception = true
 			end
 
-			private
-
-			def tell(line)
-				@socket.write(line)
-			rescue SystemCallError
-				nil # whoever would have read it is gone; end of file on 0 stops us
+			# The end of descriptor 0, for us alone: see watch.
+			def self.lifeline
+				io = STDIN.dup
+				io.close_on_exec = true
+				STDIN.reopen(File::NULL)
+				io
 			end
+
+			private
 
 			def watch_loop(lifeline, stop)
 				watched = [lifeline, @socket]
@@ -251,12 +260,13 @@ module PhusionPassenger
 		class Stop
 			attr_reader :status, :waker
 
-			def initialize
+			# preloads: then there is never somebody who looks, and nothing that forks would share.
+			def initialize(preloads)
 				@asked = false
 				@serving = false
 				@pid = Process.pid
 				@status = 0
-				@waker, @alarm = IO.pipe
+				@waker, @alarm = IO.pipe unless preloads
 			end
 
 			def asked?
@@ -364,8 +374,8 @@ module PhusionPassenger
 				"#{error.class}: ".b << message(error).lines.first.to_s.strip
 			end
 
-			def self.log(error, where)
-				STDERR.write(text(error, where))
+			def self.log(error, where, output = STDERR)
+				output.write(text(error, where))
 			rescue SystemCallError, IOError
 				nil
 			end
@@ -1716,29 +1726,118 @@ module PhusionPassenger
 
 		# ----------------------------------------------------------------------
 
-		def self.run
+		# Forks a process of the loaded application whenever the spawner sends the
+		# descriptors for one (docs/session-protocol.md, Preloading).
+		module Preloader
+			# Ends with the process.
+			def self.run(control, application)
+				@lifeline = Control.lifeline
+				socket = control.socket
+				socket.autoclose = false # the child has another one there
+				warm_up
+				control.tell("READY preloader=1\n")
+				loop do
+					Process.exit!(0) if IO.select([@lifeline, socket])[0].include?(@lifeline)
+					rights = socket.recvmsg(1, 0, nil, scm_rights: true)&.at(3)
+					Process.exit!(0) unless rights
+					make(rights.unix_rights, application)
+				end
+			end
+
+			# So that the processes write to few of the pages that they share.
+			def self.warm_up
+				return Process.warmup if Process.respond_to?(:warmup)
+				4.times { GC.start } # what has lived so long is left alone
+				GC.compact
+			rescue NotImplementedError, NoMethodError
+				nil # nothing depends on it
+			end
+			private_class_method :warm_up
+
+			# Forks twice, so that the child becomes the spawner's.
+			def self.make(ios, application)
+				report(ios) do
+					disconnect
+					middle = Process.fork do
+						parent = Process.pid
+						report(ios) { Process.fork { become(ios, parent, application) } }
+						Process.exit!(0)
+					end
+					Process.wait(middle)
+				end
+				ios.each(&:close)
+			end
+			private_class_method :make
+
+			# Into the output of the process that does not come to be.
+			def self.report(ios)
+				yield
+			rescue Exception => error
+				ErrorReport.log(error, "while a process was forked", ios[1])
+			end
+			private_class_method :report
+
+			# A connection must not be shared by processes; each makes its own.
+			def self.disconnect
+				return unless defined?(::ActiveRecord::Base)
+				all = ::ActiveRecord::VERSION::STRING.to_f < 7.1 ? [] : [:all]
+				::ActiveRecord::Base.connection_handler.clear_all_connections!(*all)
+			end
+			private_class_method :disconnect
+
+			def self.become(ios, parent, application)
+				Process.setsid
+				sleep 0.001 while Process.ppid == parent
+				[ios[0], ios[1], ios[1], ios[2], ios[3]].each_with_index do |io, fd|
+					IO.for_fd(fd, autoclose: false).reopen(io)
+				end
+				[@lifeline, *ios].each(&:close)
+				Loader.run(application)
+			end
+			private_class_method :become
+		end
+
+		# application: loaded already, by the preloader that forked us.
+		def self.run(application = nil)
 			control = Control.open
+			control.tell("HELLO\n") if application
 			arguments = control.read_arguments
+			preloads = arguments.values.delete("mode")
+			end_with_spawner(arguments.values) if application
 			STDOUT.sync = true
 			STDERR.sync = true
 			# A service often runs without a locale; applications are written in UTF-8.
 			Encoding.default_external = Encoding::UTF_8 if Encoding.default_external == Encoding::US_ASCII
-			Process.setproctitle(arguments.title)
-			stop = Stop.new
+			Process.setproctitle(preloads ? "Passenger AppPreloader: #{arguments.app_root}" : arguments.title)
+			stop = Stop.new(preloads)
 			stop.install_signals
 			Backtraces.install_signals
-			control.watch(stop.method(:ask))
-			server = start(control, arguments, stop)
+			control.watch(stop.method(:ask)) unless preloads
+			server = start(control, arguments, stop, application, preloads)
 			server.run
 			quit(stop)
 		end
 
-		def self.start(control, arguments, stop)
+		# A fork is killed with the spawner only when it asks for that itself
+		# (PR_SET_PDEATHSIG); without it the end of descriptor 0 has to do.
+		def self.end_with_spawner(values)
+			ENV["PASSENGER_PROCESS"] = values["gupid"]
+			syscall(values.delete("prctl").to_i, 1, 9, 0, 0, 0)
+		rescue StandardError, NotImplementedError
+			nil
+		end
+		private_class_method :end_with_spawner
+
+		def self.start(control, arguments, stop, application, preloads)
 			App.options.merge!(arguments.values)
-			application = Application.new(arguments).load
+			forked = !application.nil?
+			application ||= Application.new(arguments).load
+			stop.install_signals # the application may have set its own
+			Backtraces.install_signals
+			Preloader.run(control, application) if preloads
 			kind = arguments.thread_count > 1 || arguments.bypass? ? ThreadedServer : SoloServer
 			server = kind.new(application.app, stop, arguments)
-			PhusionPassenger.call_event(:starting_worker_process, false)
+			PhusionPassenger.call_event(:starting_worker_process, forked)
 			stop.install_signals # the application may have set its own
 			Backtraces.install_signals
 			stop.serving!

@@ -38,6 +38,8 @@ struct balancer {
 	struct traffic traffic;
 	struct scoreboard *scoreboard;
 	struct config *config;
+	struct config *next; /* a reload that is being told; NULL: none */
+	struct listener *fronts[CONFIG_LISTENERS_MAX], *next_fronts[CONFIG_LISTENERS_MAX]; /* parallel to theirs */
 	struct timer beat;
 	struct timer drain;
 	struct soon end;
@@ -221,11 +223,49 @@ balancer_hello(struct balancer *balancer, int fd)
 	return true;
 }
 
+static void
+balancer_spool_dir(struct balancer *balancer)
+{
+	const char *dir = balancer->config->data_buffer_dir;
+	if (dir == NULL && (dir = getenv("TMPDIR")) == NULL)
+		dir = "/tmp";
+	if (balancer->traffic.spool_dir != NULL && strcmp(balancer->traffic.spool_dir, dir) == 0)
+		return;
+	/* The one before is never freed: connections name it. */
+	balancer->traffic.spool_dir = strdup(dir);
+	if (balancer->traffic.spool_dir == NULL)
+		abort();
+}
+
+/* The generation that was told holds from now on; at a start, listeners and processes come later. */
+static void
+balancer_reconcile(struct balancer *balancer)
+{
+	struct config *before = balancer->config, *config = balancer->next;
+	balancer->config = config;
+	balancer->traffic.config = config;
+	balancer->next = NULL;
+	balancer_spool_dir(balancer);
+	log_set_level((enum log_level)config->log_level);
+	for (size_t i = 0; i < CONFIG_LISTENERS_MAX; i++) {
+		if (balancer->state != BALANCER_OPENING && balancer->fronts[i] != NULL)
+			listener_close(balancer->fronts[i]);
+		balancer->fronts[i] = balancer->next_fronts[i];
+		balancer->next_fronts[i] = NULL;
+		if (balancer->fronts[i] == NULL)
+			continue;
+		balancer->fronts[i]->config = config->listeners[i];
+		listener_resume(balancer->fronts[i]);
+	}
+	pool_configure(&balancer->pool, config);
+	config_release(before);
+}
+
 static bool
 balancer_config(struct balancer *balancer, int fd, uint64_t bytes)
 {
 	struct config_error error = {0};
-	if (balancer->scoreboard == NULL || balancer->config != NULL || bytes == 0 || bytes > BALANCER_CONFIG_BYTES_MAX)
+	if (balancer->scoreboard == NULL || balancer->next != NULL || bytes == 0 || bytes > BALANCER_CONFIG_BYTES_MAX)
 		return false;
 	char *text = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (text == MAP_FAILED)
@@ -236,13 +276,9 @@ balancer_config(struct balancer *balancer, int fd, uint64_t bytes)
 		log_critical("the configuration that was handed over can not be read: %s", error.text);
 		return false;
 	}
-	balancer->config = config;
-	balancer->traffic.config = config;
-	balancer->traffic.spool_dir = config->data_buffer_dir;
-	if (balancer->traffic.spool_dir == NULL && (balancer->traffic.spool_dir = getenv("TMPDIR")) == NULL)
-		balancer->traffic.spool_dir = "/tmp";
-	log_set_level((enum log_level)config->log_level);
-	pool_configure(&balancer->pool, config);
+	balancer->next = config;
+	if (balancer->config == NULL)
+		balancer_reconcile(balancer);
 	return true;
 }
 
@@ -259,13 +295,23 @@ replace_fd(int *place, int *fds, size_t fd_count)
 }
 
 static bool
-balancer_listener(struct balancer *balancer, uint64_t index, int *fd)
+balancer_listener(struct balancer *balancer, const struct message *message, int *fds, size_t fd_count)
 {
-	if (balancer->config == NULL || index >= balancer->config->listener_count)
+	const struct config *config = balancer->next != NULL ? balancer->next : balancer->config;
+	struct listener **fronts = balancer->next != NULL ? balancer->next_fronts : balancer->fronts;
+	uint64_t index = message->number, before = message->slot;
+	if (index >= config->listener_count || fronts[index] != NULL || (before != 0) != (fd_count == 0))
 		return false;
-	struct listener *listener = listener_open(&balancer->traffic, LISTENER_FRONT, *fd, &request_client_handler);
-	*fd = -1;
-	listener->config = balancer->config->listeners[index];
+	if (before == 0) {
+		fronts[index] = listener_open(&balancer->traffic, LISTENER_FRONT, fds[0], &request_client_handler);
+		fds[0] = -1;
+		fronts[index]->config = config->listeners[index];
+		return true;
+	}
+	if (balancer->next == NULL || before > CONFIG_LISTENERS_MAX || balancer->fronts[before - 1] == NULL)
+		return false;
+	fronts[index] = balancer->fronts[before - 1];
+	balancer->fronts[before - 1] = NULL;
 	return true;
 }
 
@@ -274,9 +320,17 @@ balancer_process(struct balancer *balancer, const struct message *message, int *
 {
 	if (balancer->config == NULL || fd_count != 1)
 		return false;
-	struct process *process = pool_attach(&balancer->pool, &message->process);
+	const struct app_config *app = config_app_by_id(balancer->config, message->process.app_id);
+	struct process *process = NULL;
+	if (app != NULL && app->type->protocol == (enum app_protocol)message->process.protocol)
+		process = pool_attach(&balancer->pool, &message->process);
 	if (process == NULL) {
-		log_error("process %d belongs to no application of ours", message->process.pid);
+		struct message retire;
+		log_notice("process %d is of no application any more", message->process.pid);
+		message_init(&retire, MESSAGE_RETIRE);
+		retire.slot = message->process.slot;
+		retire.serial = message->process.serial;
+		balancer_send(balancer, &retire);
 		return true;
 	}
 	struct listener *door = listener_open(&balancer->traffic, LISTENER_DOOR, fds[0], &request_client_handler);
@@ -293,6 +347,10 @@ balancer_begin(struct balancer *balancer)
 {
 	struct message message;
 	char error[SANDBOX_ERROR_BYTES];
+	if (balancer->next != NULL) {
+		balancer_reconcile(balancer);
+		return true;
+	}
 	if (balancer->config == NULL || balancer->state != BALANCER_OPENING)
 		return false;
 	if (!sandbox_seccomp_balancer(error)) {
@@ -310,11 +368,11 @@ balancer_begin(struct balancer *balancer)
 }
 
 static void
-balancer_restart(struct balancer *balancer, uint32_t app_id)
+balancer_restart(struct balancer *balancer, const struct message *message)
 {
-	struct group *group = pool_group(&balancer->pool, app_id);
+	struct group *group = pool_group(&balancer->pool, message->app_id);
 	if (group != NULL)
-		group_restart(group);
+		group_restart(group, (uint32_t)message->number, message->slot != 0);
 }
 
 static void
@@ -350,7 +408,7 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 	case MESSAGE_LOG_FILE:
 		return fd_count == 1 && dup2(fds[0], STDERR_FILENO) >= 0;
 	case MESSAGE_LISTENER:
-		return fd_count == 1 && balancer_listener(balancer, message->number, &fds[0]);
+		return balancer_listener(balancer, message, fds, fd_count);
 	case MESSAGE_PROCESS:
 		return balancer_process(balancer, message, fds, fd_count);
 	case MESSAGE_SPAWNING:
@@ -376,7 +434,7 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		balancer_detach(balancer, message);
 		return true;
 	case MESSAGE_RESTART:
-		balancer_restart(balancer, message->app_id);
+		balancer_restart(balancer, message);
 		return true;
 	default:
 		return false;

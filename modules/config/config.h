@@ -52,7 +52,12 @@ struct listener_config {
 	char *app;         /* this listener's only application; NULL: by host and base_uri */
 };
 
+enum config_spawn_method { CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
+
+struct config;
+
 struct app_config {
+	struct config *config;       /* whose it is, for config_retain(); NULL in none of a checked generation */
 	uint32_t id; /* 0…CONFIG_APPS_MAX-1, stable for a name over generations; the scoreboard's group slot */
 	char *name;
 	char *root;                  /* absolute */
@@ -72,12 +77,14 @@ struct app_config {
 	size_t env_count;
 	char **type_values; /* parallel to type->options: text as written (validated), or the default, or NULL */
 
-	uint64_t start_timeout_ms;                         /* 90 s */
-	int64_t min_instances;                             /* 1 */
-	int64_t max_instances;                             /* 0: only max_pool_size */
-	uint64_t pool_idle_time_ms;                        /* 300 s; 0: never */
-	int64_t max_requests;                              /* 0: never */
-	int64_t max_request_queue_size;                    /* 100; 0: no limit */
+	int spawn_method;                    /* enum config_spawn_method; smart only where the type can preload */
+	uint64_t max_preloader_idle_time_ms; /* 5 m; 0: never */
+	uint64_t start_timeout_ms;           /* 90 s */
+	int64_t min_instances;               /* 1 */
+	int64_t max_instances;               /* 0: only max_pool_size */
+	uint64_t pool_idle_time_ms;          /* 300 s; 0: never */
+	int64_t max_requests;                /* 0: never */
+	int64_t max_request_queue_size;      /* 100; 0: no limit */
 	int64_t request_queue_overflow_status_code;        /* 503 */
 	uint64_t max_request_queue_time_ms;                /* 0: none */
 	int64_t force_max_concurrent_requests_per_process; /* -1: what the application says; 0: unlimited */
@@ -95,6 +102,7 @@ struct app_config {
 	bool friendly_error_pages;               /* choice auto|on|off resolved: auto = app_env development */
 	int friendly_error_pages_choice;         /* private */
 	bool enabled;                            /* on */
+	char *restart_dir;                       /* tmp: where restart.txt is looked for; from root, or absolute */
 };
 
 enum config_log_format { CONFIG_LOG_OFF, CONFIG_LOG_COMMON, CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
@@ -115,6 +123,7 @@ struct config {
 	uint64_t slow_request_threshold_ms; /* 0: off */
 	char *data_buffer_dir;              /* spill files; default $TMPDIR or /tmp */
 	int64_t max_pool_size;              /* 6 */
+	uint64_t stat_throttle_rate_ms;     /* 10 s */
 	uint64_t head_timeout_ms;           /* 30 s from the first byte of a request to the end of its head */
 	uint64_t body_timeout_ms;           /* 60 s without progress of a request body */
 	uint64_t write_timeout_ms;          /* 60 s without progress of an answer */
@@ -129,6 +138,8 @@ struct config {
 	struct app_config **apps;
 	size_t app_count;
 	void *memory; /* private: everything above */
+	uint32_t users;    /* see config_retain() */
+	uint32_t requests; /* of these, requests */
 };
 
 struct config_error {
@@ -154,6 +165,13 @@ struct config *config_load(const struct config_source *source, struct config_err
 void config_write(const struct config *config, struct buf *out);
 struct config *config_parse(struct str text, const struct app_type *const *types, struct config_error *error) must_check;
 void config_free(struct config *config);
+/* A generation that was loaded has one user.  The last one's release frees it.  NULL: nothing happens. */
+void config_retain(struct config *config);
+void config_release(struct config *config);
+/* The two processes of an application are started in the same way: what differs applies to living ones. */
+bool config_same_start(const struct app_config *a, const struct app_config *b);
+/* Names of options of [passenger] and listeners that differ and need a restart of passenger, with blanks between. */
+void config_needs_restart(const struct config *before, const struct config *after, struct buf *names);
 
 const struct app_config *config_app_by_id(const struct config *config, uint32_t id);
 

@@ -71,6 +71,20 @@ config_free(struct config *config)
 	free(config);
 }
 
+void
+config_retain(struct config *config)
+{
+	if (config != NULL)
+		config->users++;
+}
+
+void
+config_release(struct config *config)
+{
+	if (config != NULL && --config->users == 0)
+		config_free(config);
+}
+
 /* --- errors --------------------------------------------------------------------- */
 
 __attribute__((format(printf, 4, 0))) static void
@@ -230,6 +244,7 @@ end(struct config_reading *reading, bool sound)
 		free_section(&reading->apps[i].section);
 	free(reading->apps);
 	free(reading->listeners);
+	reading->config->users = 1;
 	if (sound)
 		return reading->config;
 	config_free(reading->config);

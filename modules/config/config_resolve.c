@@ -329,8 +329,10 @@ build_lists(struct config_reading *reading)
 {
 	struct config *config = reading->config;
 	config->apps = config_alloc(config, reading->app_count + 1, sizeof(struct app_config *));
-	for (size_t i = 0; i < reading->app_count; i++)
+	for (size_t i = 0; i < reading->app_count; i++) {
+		reading->apps[i].app->config = config;
 		config->apps[config->app_count++] = reading->apps[i].app;
+	}
 	config->listeners = config_alloc(config, reading->listener_count + 1, sizeof(struct listener_config *));
 	for (size_t i = 0; i < reading->listener_count; i++)
 		config->listeners[config->listener_count++] = reading->listeners[i].listener;

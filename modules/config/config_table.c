@@ -28,6 +28,12 @@ static const char *const log_formats[] = {
 	NULL,
 };
 
+static const char *const spawn_methods[] = {
+	[CONFIG_SPAWN_SMART] = "smart",
+	[CONFIG_SPAWN_DIRECT] = "direct",
+	NULL,
+};
+
 static const char *const auto_on_off[] = {"auto", "on", "off", NULL};
 
 /* A row is read best in few lines. */
@@ -117,7 +123,7 @@ static const struct option rows[] = {
 	 .original = "PassengerAppType", .edition = OPEN_SOURCE, .check = config_check_word, .example = "ruby",
 	 .help = "The type of the application. Without it, it is found by the files that stand in root, or it is "
 		 "command when the option command is given."},
-	{.name = "enabled", OF_APP(enabled), .type = OPTION_BOOL, .group = OPTION_GROUP_APPLICATION,
+	{.name = "enabled", OF_APP(enabled), .live = true, .type = OPTION_BOOL, .group = OPTION_GROUP_APPLICATION,
 	 .original = "PassengerEnabled", .edition = OPEN_SOURCE, .default_text = "on",
 	 .help = "off: the application is checked, but not served and not started."},
 	{.name = "startup_file", OF_APP(startup_file), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
@@ -129,7 +135,7 @@ static const struct option rows[] = {
 	 .example = "node server.js",
 	 .help = "For type = command: the program and its arguments, split as a shell does with blanks, quotes and "
 		 "backslashes, but run without a shell. It has to speak HTTP on 127.0.0.1, on the port in $PORT."},
-	{.name = "host", OF_APP(host), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	{.name = "host", OF_APP(host), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
 	 .check = config_check_hosts, .example = "blog.example.org www.example.org *.example.net",
 	 .help = "The host names of the application, with blanks between. Without it, every host that no other "
 		 "application has."},
@@ -141,7 +147,7 @@ static const struct option rows[] = {
 	 .default_text = "production",
 	 .help = "The name of the environment: production, development, staging. The application gets it as "
 		 "RAILS_ENV, RACK_ENV or what its type calls it, and as PASSENGER_APP_ENV."},
-	{.name = "app_group_name", OF_APP(app_group_name), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	{.name = "app_group_name", OF_APP(app_group_name), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
 	 .original = "PassengerAppGroupName", .edition = OPEN_SOURCE, .example = "/srv/blog (production)",
 	 .help = "The name that status shows. Without it, root and app_env in parentheses."},
 	{.name = "env.NAME", .sections = IN_BOTH, .offset = OPTION_NO_FIELD, .type = OPTION_STRING,
@@ -164,20 +170,39 @@ static const struct option rows[] = {
 	 .original = "PassengerMaxPoolSize", .edition = OPEN_SOURCE, .default_text = "6", .min = 1,
 	 .max = CONFIG_POOL_SIZE_MAX,
 	 .help = "How many processes there are at most, all applications together."},
-	{.name = "min_instances", OF_APPS(min_instances), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	{.name = "min_instances", OF_APPS(min_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMinInstances", .edition = OPEN_SOURCE, .default_text = "1", .min = 0,
 	 .max = CONFIG_POOL_SIZE_MAX,
 	 .help = "How many processes an application keeps at least."},
-	{.name = "max_instances", OF_APPS(max_instances), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	{.name = "max_instances", OF_APPS(max_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxInstances PassengerMaxInstancesPerApp", .edition = ENTERPRISE, .default_text = "0",
 	 .min = 0, .max = CONFIG_POOL_SIZE_MAX,
 	 .help = "How many processes an application has at most. 0: only max_pool_size limits it."},
-	{.name = "pool_idle_time", OF_APPS(pool_idle_time_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_POOL,
+	{.name = "pool_idle_time", OF_APPS(pool_idle_time_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerPoolIdleTime", .edition = OPEN_SOURCE, .default_text = "5m", .max = TIME_MAX,
 	 .help = "A process that nobody has used for so long is stopped, unless min_instances needs it. 0: never."},
-	{.name = "max_requests", OF_APPS(max_requests), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	{.name = "spawn_method", OF_APPS(spawn_method), .type = OPTION_CHOICE, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerSpawnMethod", .edition = OPEN_SOURCE, .choices = spawn_methods, .default_text = "smart",
+	 .help = "smart: the application is loaded once, in a preloader, which is forked for each process: they "
+		 "start quickly and share memory. Where the type can not do that (all but ruby), and with direct, "
+		 "each process loads the application itself."},
+	{.name = "max_preloader_idle_time", OF_APPS(max_preloader_idle_time_ms), .live = true, .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_POOL, .original = "PassengerMaxPreloaderIdleTime", .edition = OPEN_SOURCE,
+	 .default_text = "5m", .max = TIME_MAX,
+	 .help = "A preloader that has made no process for so long is stopped; the next process starts a new one. "
+		 "0: never."},
+	{.name = "max_requests", OF_APPS(max_requests), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxRequests", .edition = OPEN_SOURCE, .default_text = "0", .min = 0,
 	 .help = "A process is replaced after so many requests. 0: never."},
+	{.name = "restart_dir", OF_APPS(restart_dir), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerRestartDir", .edition = OPEN_SOURCE, .default_text = "tmp",
+	 .help = "The folder, below root or absolute, where a rolling restart is asked for by touching restart.txt. "
+		 "It is seen at once, without a request. always_restart.txt does the same when it is touched: its "
+		 "mere presence restarts nothing."},
+	{.name = "stat_throttle_rate", OF_CONFIG(stat_throttle_rate_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_POOL, .original = "PassengerStatThrottleRate", .edition = OPEN_SOURCE,
+	 .default_text = "10s", .min = 100, .max = TIME_MAX,
+	 .help = "How often restart.txt is looked at where changes are not told by themselves, on NFS for one."},
 	{.name = "thread_count", OF_APPS(thread_count), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerThreadCount", .edition = ENTERPRISE, .default_text = "1", .min = 1, .max = THREADS_MAX,
 	 .help = "How many threads a process serves requests with, where its type has threads."},
@@ -195,21 +220,21 @@ static const struct option rows[] = {
 		 "multithreaded."},
 
 	/* --- limits ------------------------------------------------------------------- */
-	{.name = "max_request_queue_size", OF_APPS(max_request_queue_size), .type = OPTION_INT,
+	{.name = "max_request_queue_size", OF_APPS(max_request_queue_size), .live = true, .type = OPTION_INT,
 	 .group = OPTION_GROUP_LIMITS, .original = "PassengerMaxRequestQueueSize", .edition = OPEN_SOURCE,
 	 .default_text = "100", .min = 0, .max = REQUESTS_MAX,
 	 .help = "How many requests of an application may wait for a process; further ones are refused with "
 		 "request_queue_overflow_status_code. 0: no limit."},
-	{.name = "request_queue_overflow_status_code", OF_APPS(request_queue_overflow_status_code),
+	{.name = "request_queue_overflow_status_code", OF_APPS(request_queue_overflow_status_code), .live = true,
 	 .type = OPTION_INT, .group = OPTION_GROUP_LIMITS, .original = "passenger_request_queue_overflow_status_code",
 	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "503", .min = 400, .max = 599,
 	 .help = "The status of the answer when the queue is full."},
-	{.name = "max_request_queue_time", OF_APPS(max_request_queue_time_ms), .type = OPTION_DURATION,
+	{.name = "max_request_queue_time", OF_APPS(max_request_queue_time_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_LIMITS, .original = "PassengerMaxRequestQueueTime", .edition = ENTERPRISE,
 	 .default_text = "0", .max = TIME_MAX,
 	 .help = "A request that has waited so long for a process is answered 504. 0: it waits as long as its "
 		 "client."},
-	{.name = "request_body_max", OF_APPS(request_body_max), .type = OPTION_BYTES, .group = OPTION_GROUP_LIMITS,
+	{.name = "request_body_max", OF_APPS(request_body_max), .live = true, .type = OPTION_BYTES, .group = OPTION_GROUP_LIMITS,
 	 .default_text = "0",
 	 .help = "A request with a longer body is answered 413. 0: no limit."},
 
@@ -218,36 +243,37 @@ static const struct option rows[] = {
 	 .original = "PassengerDataBufferDir", .edition = OPEN_SOURCE, .example = "/var/tmp",
 	 .help = "The folder for the unlinked files that hold what is too long for memory. Without it $TMPDIR, "
 		 "else /tmp."},
-	{.name = "buffer_upload", OF_APPS(buffer_upload), .type = OPTION_BOOL, .group = OPTION_GROUP_BUFFERS,
+	{.name = "buffer_upload", OF_APPS(buffer_upload), .live = true, .type = OPTION_BOOL, .group = OPTION_GROUP_BUFFERS,
 	 .original = "PassengerBufferUpload", .edition = OPEN_SOURCE, .default_text = "on",
 	 .help = "on: the whole body of a request is read before a process is taken, so that a slow client holds "
 		 "none. off: the body goes to the process as it comes."},
-	{.name = "request_buffer_memory", OF_APPS(request_buffer_memory), .type = OPTION_BYTES,
+	{.name = "request_buffer_memory", OF_APPS(request_buffer_memory), .live = true, .type = OPTION_BYTES,
 	 .group = OPTION_GROUP_BUFFERS, .default_text = "128k", .min = 4 * KIB, .max = GIB,
 	 .help = "So much of a request's body is kept in memory; what is longer goes to a file in data_buffer_dir."},
-	{.name = "response_buffer_memory", OF_APPS(response_buffer_memory), .type = OPTION_BYTES,
+	{.name = "response_buffer_memory", OF_APPS(response_buffer_memory), .live = true, .type = OPTION_BYTES,
 	 .group = OPTION_GROUP_BUFFERS, .default_text = "128k", .min = 4 * KIB, .max = GIB,
 	 .help = "So much of an answer is kept in memory for a slow client; what is longer goes to a file in "
 		 "data_buffer_dir."},
-	{.name = "response_buffer_high_watermark", OF_APPS(response_buffer_high_watermark), .type = OPTION_BYTES,
+	{.name = "response_buffer_high_watermark", OF_APPS(response_buffer_high_watermark), .live = true, .type = OPTION_BYTES,
 	 .group = OPTION_GROUP_BUFFERS, .original = "PassengerResponseBufferHighWatermark", .edition = OPEN_SOURCE,
 	 .default_text = "128m", .min = 4 * KIB, .max = TIB,
 	 .help = "When so much of an answer waits for a slow client, nothing more is read from the application "
 		 "until the client has caught up."},
 
 	/* --- timeouts --------------------------------------------------------------- */
-	{.name = "start_timeout", OF_APPS(start_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	{.name = "start_timeout", OF_APPS(start_timeout_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
 	 .original = "PassengerStartTimeout", .edition = OPEN_SOURCE, .default_text = "90s", .min = 1,
 	 .max = TIME_MAX,
 	 .help = "A process that is not ready after so long is killed; its start has failed."},
-	{.name = "response_timeout", OF_APPS(response_timeout_ms), .type = OPTION_DURATION,
+	{.name = "response_timeout", OF_APPS(response_timeout_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "10m", .max = TIME_MAX,
 	 .help = "When the application has sent nothing for so long, its answer is given up: 504, if none had "
 		 "begun. 0: never."},
-	{.name = "drain_timeout", OF_APPS(drain_timeout_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	{.name = "drain_timeout", OF_APPS(drain_timeout_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
 	 .default_text = "60s", .max = TIME_MAX,
-	 .help = "A process that has been asked to stop has so long to finish its requests; then it is terminated."},
-	{.name = "direct_wait_ms", OF_APPS(direct_wait_ms), .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
+	 .help = "A process that has been asked to stop, or that a restart replaces, has so long to finish its requests; "
+		 "then it is ended."},
+	{.name = "direct_wait_ms", OF_APPS(direct_wait_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
 	 .default_text = "10000", .max = TIME_MAX,
 	 .help = "A request through the door of a busy process waits so long for its turn; then it is answered 503 "
 		 "with the request that occupies the process. A bare number counts milliseconds."},
@@ -282,15 +308,15 @@ static const struct option rows[] = {
 	 .help = "One line a request, with process, queue time, application time and request id. common and "
 		 "combined begin as Apache's formats of these names do."},
 	{.name = "access_log", OF_CONFIG(access_log), .type = OPTION_PATH, .group = OPTION_GROUP_LOGS,
-	 .no_reload = true, .example = "/var/log/passenger/access.log",
+	 .example = "/var/log/passenger/access.log",
 	 .help = "The file of the access log. Without it, standard output."},
 	{.name = "slow_request_threshold", OF_CONFIG(slow_request_threshold_ms), .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_LOGS, .default_text = "0", .max = TIME_MAX,
 	 .help = "Requests that took at least so long are logged with the process that served them. 0: none."},
 	{.name = "slow_request_log", OF_CONFIG(slow_request_log), .type = OPTION_PATH, .group = OPTION_GROUP_LOGS,
-	 .no_reload = true, .example = "/var/log/passenger/slow.log",
+	 .example = "/var/log/passenger/slow.log",
 	 .help = "The file of the slow requests. Without it, the main log."},
-	{.name = "friendly_error_pages", OF_APPS(friendly_error_pages_choice), .type = OPTION_CHOICE,
+	{.name = "friendly_error_pages", OF_APPS(friendly_error_pages_choice), .live = true, .type = OPTION_CHOICE,
 	 .group = OPTION_GROUP_LOGS, .original = "PassengerFriendlyErrorPages", .edition = OPEN_SOURCE,
 	 .choices = auto_on_off, .default_text = "auto",
 	 .help = "Whether the page for an application that does not start shows why. auto: only when app_env is "
@@ -304,10 +330,10 @@ static const struct option private_rows[] = {
 	{.name = "path", OF_CONFIG(path), .type = OPTION_STRING},
 	{.name = "uid", OF_LISTENER(uid), .type = OPTION_MODE},
 	{.name = "gid", OF_LISTENER(gid), .type = OPTION_MODE},
-	{.name = "id", OF_APP(id), .type = OPTION_MODE, .max = CONFIG_APPS_MAX - 1},
+	{.name = "id", OF_APP(id), .live = true, .type = OPTION_MODE, .max = CONFIG_APPS_MAX - 1},
 	{.name = "uid", OF_APP(uid), .type = OPTION_MODE},
 	{.name = "gid", OF_APP(gid), .type = OPTION_MODE},
-	{.name = "listener_only", OF_APP(listener_only), .type = OPTION_BOOL},
+	{.name = "listener_only", OF_APP(listener_only), .live = true, .type = OPTION_BOOL},
 };
 
 static_assert(array_count(rows) + array_count(private_rows) <= CONFIG_ROWS_MAX, "a section has a line for each row");

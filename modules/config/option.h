@@ -61,6 +61,7 @@ struct option {
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
 	const char *help;           /* one or a few sentences for passenger.ini and docs/options.md */
 	bool no_reload;             /* a change needs a restart of passenger */
+	bool live;                  /* an application's: a change needs no new process */
 	bool repeats;               /* may be given several times; others only once a section */
 
 	/* OPTION_STRING and OPTION_PATH: more than "some text".  False, and in expected a

@@ -27,22 +27,26 @@ enum message_type {
 	MESSAGE_NONE,
 
 	/* Spawner to balancer.  At start, in this order: HELLO, CONFIG, ACCESS_LOG,
-	 * SLOW_LOG, LISTENER …, PROCESS …, SPAWNING …, BEGIN. */
+	 * SLOW_LOG, LISTENER …, PROCESS …, SPAWNING …, RESTART …, BEGIN. */
 	MESSAGE_HELLO,        /* fd: scoreboard memfd */
-	MESSAGE_CONFIG,       /* fd: sealed memfd with config_write()'s text; number = bytes */
+	MESSAGE_CONFIG,       /* fd: sealed memfd with config_write()'s text; number = bytes.  Again at a reload, followed by all
+	                       * LISTENERs and BEGIN, from which on it holds */
 	MESSAGE_ACCESS_LOG,   /* fd, opened O_APPEND; no fd: off.  Again after reopen-logs */
 	MESSAGE_SLOW_LOG,     /* same */
-	MESSAGE_LISTENER,     /* fd: listening socket; number = index into config->listeners */
+	MESSAGE_LISTENER,     /* fd: listening socket; number = index into config->listeners; slot, without fd: it is the one that
+	                       * had the index slot - 1 */
 	MESSAGE_PROCESS,      /* .process; fd: the door's listening socket */
 	MESSAGE_SPAWNING,     /* app_id: a process of it is being started */
 	MESSAGE_BEGIN,        /* everything is told: accept */
 	MESSAGE_PROCESS_GONE, /* slot, serial; text: how it ended ("killed by signal 9") */
-	MESSAGE_SPAWN_FAILED, /* app_id; text: "ID\nsummary\ndetails and last output" ; number = next try in ms */
+	MESSAGE_SPAWN_FAILED, /* app_id; text: "ID\nsummary\ndetails and last output"; number = next try in ms,
+	                       * 0: a restart overtook it, nobody is to blame */
 	MESSAGE_RETIRED,      /* slot, serial: the process was asked to stop by the spawner (operator's detach …) */
 	MESSAGE_DRAIN,        /* number = ms: accept nothing more, finish, then exit 0 */
 	MESSAGE_STOP,         /* exit at once */
 	MESSAGE_DETACH,       /* slot, serial: operator: take it out of rotation, drain, RETIRE */
-	MESSAGE_RESTART,      /* app_id: operator: replace all its processes (old ones drain, new ones are spawned) */
+	MESSAGE_RESTART,      /* app_id: replace its processes of generations before number (old ones drain, new ones are
+	                       * spawned); slot 1: all at once.  At start: what it was told last */
 	MESSAGE_LOG_FILE,     /* fd: the new standard error */
 
 	/* Balancer to spawner. */
@@ -70,6 +74,7 @@ struct message_process {
 	char password[PASSWORD_CHARS + 1];
 	char gupid[40];
 	uint64_t started_ms; /* CLOCK_MONOTONIC, when it was ready */
+	uint32_t generation; /* how many restarts of its application had been asked for when it was started */
 	uint8_t retiring;    /* it was told to stop; serve its door and what runs, give it nothing new */
 };
 

@@ -10,7 +10,7 @@
 
 #include "handover/scoreboard.h"
 
-enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 1 };
+enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 2 };
 
 struct snapshot_head {
 	uint32_t magic, version;
@@ -19,7 +19,7 @@ struct snapshot_head {
 	uint32_t max_pool_size;
 	uint32_t top_level_queue;
 	uint32_t clients;
-	uint32_t balancer_state; /* 0 serving, 1 starting, 2 hung (no beat for 10 s) */
+	uint32_t balancer_state; /* 0 serving, 1 starting, 2 hung (no beat for 3 s) */
 	uint32_t balancer_starts;
 	int32_t spawner_pid, balancer_pid;
 	uint32_t verbose;
@@ -40,8 +40,11 @@ struct snapshot_group {
 	uint32_t queued, spawning;
 	uint32_t enabled_count, detached_count; /* processes */
 	uint32_t min_instances, max_instances;
+	uint32_t roll;       /* enum group_roll */
+	uint32_t generation; /* restarts so far */
 	uint32_t protocol; /* enum app_protocol */
 	uint32_t uid, gid;
+	int32_t preloader_pid;     /* 0: none */
 	uint64_t oldest_queued_ms; /* age */
 	uint64_t requests, queue_full, spawn_failures;
 	uint64_t backoff_ms; /* until the next try; 0: none */
@@ -72,6 +75,7 @@ struct snapshot_process {
 	uint32_t threads, descriptors;
 	uint32_t protocol;
 	uint32_t has_metrics;
+	uint32_t generation; /* of its group when it was started */
 	uint64_t processed, direct, refused, errors, bytes_in, bytes_out;
 	uint64_t uptime_ms, last_used_ms; /* ages */
 	uint64_t cpu_permille;            /* of one core over the last interval, 1000 = one core busy */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-	&command_restart,
+	&command_restart_app,
 	&command_detach,
 	&command_list_instances,
 	&command_reopen_logs,

@@ -182,6 +182,7 @@ append_process(struct json *json, const struct snapshot_process *process, const 
 	put_signed(json, "pid", process->pid);
 	text_or_null(json, "gupid", process->gupid);
 	put_number(json, "slot", process->slot);
+	put_number(json, "generation", process->generation);
 	put_text(json, "state", state);
 	put_bool(json, "told_to_stop", process->retiring != 0);
 	put_text(json, "protocol", protocol_name(process->protocol));
@@ -229,6 +230,10 @@ append_counts(struct json *json, const struct snapshot_group *group)
 static void
 append_failure(struct json *json, const struct snapshot_group *group)
 {
+	if (group->preloader_pid != 0)
+		put_signed(json, "preloader_pid", group->preloader_pid);
+	else
+		put_null(json, "preloader_pid");
 	put_number(json, "spawn_failures", group->spawn_failures);
 	put_number(json, "next_spawn_in_ms", group->backoff_ms);
 	if (group->failure_id[0] == 0) {
@@ -265,6 +270,8 @@ append_group(struct json *json, const struct view *view, uint32_t index, const s
 	put_number(json, "processes_enabled", group->enabled_count);
 	put_number(json, "processes_detached", group->detached_count);
 	put_number(json, "processes_spawning", group->spawning);
+	put_number(json, "generation", group->generation);
+	put_text(json, "restart", group->roll == ROLL_RUNNING ? "running" : group->roll == ROLL_FAILED ? "failed" : "none");
 	append_failure(json, group);
 	append_counts(json, group);
 	open_array(json, "processes");

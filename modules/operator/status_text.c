@@ -134,6 +134,13 @@ append_group(struct buf *out, const struct view *view, uint32_t index, const str
 	if (group->spawning > 0)
 		buf_printf(out, "  (spawning %" PRIu32 " new %s...)\n", group->spawning,
 		           group->spawning == 1 ? "process" : "processes");
+	if (group->roll == ROLL_RUNNING)
+		buf_append_str(out, STR("  (restarting...)\n"));
+	if (group->roll == ROLL_FAILED) {
+		buf_append_str(out, STR("  (resisting deployment error: ID "));
+		output_append(out, str_from(group->failure_id[0] != 0 ? group->failure_id : "in the log"), OUTPUT_ASCII);
+		buf_append_str(out, STR(")\n"));
+	}
 	if (style->verbose && group->failure_id[0] != 0)
 		append_failure(out, group, view->head);
 	buf_printf(out, "  Requests in queue: %" PRIu32 "\n", group->queued);

@@ -221,6 +221,10 @@ append_group(struct xml *xml, const struct view *view, uint32_t index, const str
 		indent(xml);
 		buf_append_str(xml->out, STR("<spawning/>\n"));
 	}
+	if (group->roll == ROLL_RUNNING) {
+		indent(xml);
+		buf_append_str(xml->out, STR("<restarting/>\n"));
+	}
 	text(xml, "life_status", "ALIVE");
 	text(xml, "user", group->user);
 	number(xml, "uid", group->uid);

@@ -1,6 +1,6 @@
 /*
- * verbs: the commands that ask the instance to do one thing: restart-app,
- * detach-process, reopen-logs.  Deploy tools call them by the original's names
+ * verbs: the commands that ask the instance to do one thing: restart,
+ * restart-app, detach-process, reopen-logs.  Deploy tools call them by the original's names
  * and with its options, which are therefore these.
  */
 #include "operator/arguments.h"
@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Whether an instance that does not run is a failure. */
@@ -46,13 +47,16 @@ report(const struct instance *instance, const struct control_answer *answer, con
 	return written ? COMMAND_OK : COMMAND_FAILED;
 }
 
-/* --- restart-app -------------------------------------------------------- */
+/* --- restart, restart-app -------------------------------------------------------- */
 
 enum {
 	RESTART_NAME,
 	RESTART_IGNORE_APP,
 	RESTART_IGNORE_PASSENGER,
 	RESTART_ROLLING,
+	RESTART_ROLLING_AS_ORIGINAL,
+	RESTART_AT_ONCE,
+	RESTART_WAIT,
 	RESTART_INSTANCE,
 	RESTART_INSTANCE_DIR,
 	RESTART_N
@@ -66,17 +70,23 @@ static const struct argument restart_options[RESTART_N + 1] = {
                                 .help = "exit code 0 when there is no such application"},
 	[RESTART_IGNORE_PASSENGER] = {.name = "ignore-passenger-not-running",
                                       .help = "exit code 0 when no instance runs"},
-	[RESTART_ROLLING] = {.name = "rolling-restart", .help = "accepted: a restart is always without a gap"},
+	[RESTART_ROLLING] = {.name = "rolling", .help = "one process after the other (this is the default)"},
+	[RESTART_ROLLING_AS_ORIGINAL] = {.name = "rolling-restart"},
+	[RESTART_AT_ONCE] = {.name = "at-once", .help = "all processes together: requests wait for the new ones"},
+	[RESTART_WAIT] = {.name = "wait", .help = "return when it is done, or has failed (then the exit code is 1)"},
 	[RESTART_INSTANCE] = ARGUMENT_INSTANCE,
 	[RESTART_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
 };
 
 static const struct arguments_table restart_table = {
-	.usage = "passenger restart-app (PATH | . | --name NAME) [OPTIONS]",
-	.help = "Replaces the processes of an application: old ones finish what they have.\n"
-		"PATH: every application whose root begins so; a dot means the current folder.\n"
-		"Exit code: 0 begun; 1 no such application, no instance, or failure; 2 not\n"
-		"allowed or wrong usage.\n",
+	.usage = "passenger restart (APP | PATH | . | --name NAME) [OPTIONS]",
+	.help = "Replaces the processes of an application, one after the other: a new one is\n"
+		"started, then an old one finishes what it has and goes. When a new one does not\n"
+		"start, the old ones serve on.\n"
+		"PATH, with a slash: every application whose root begins so; a dot means the\n"
+		"current folder.\n"
+		"Exit code: 0 begun (--wait: done); 1 no such application, no instance, or\n"
+		"failure; 2 not allowed or wrong usage.\n",
 	.options = restart_options,
 	.words_max = 1,
 };
@@ -108,20 +118,48 @@ restart_path(const char *word, char *out, size_t out_size)
 }
 
 static bool
-restart_name(const struct arguments *arguments, char *out, size_t out_size)
+restart_name(const struct arguments *arguments, bool words_are_paths, struct control_request *request)
 {
 	const char *name = arguments->values[RESTART_NAME];
+	char *out = request->name;
+	size_t out_size = sizeof(request->name);
 	if ((name != NULL) == (arguments->word_count > 0)) {
-		output_complain("say which application: either a PATH (or a dot) or --name NAME.\nUsage: %s",
+		output_complain("say which application: its name, a PATH (or a dot), or --name NAME.\nUsage: %s",
 		                restart_table.usage);
 		return false;
 	}
-	if (name == NULL)
-		return restart_path(arguments->words[0], out, out_size);
+	if (name == NULL) {
+		name = arguments->words[0];
+		if (words_are_paths || name[0] == '.' || strchr(name, '/') != NULL)
+			return restart_path(name, out, out_size);
+	}
+	/* A group's name may begin with '/' too ("/srv/shop (production)"): say that it is a name. */
+	request->number = CONTROL_RESTART_NAME;
 	if (name[0] != 0 && str_copy_z(out, out_size, str_from(name)))
 		return true;
 	output_complain("an application's name has 1 to %zu characters", out_size - 1);
 	return false;
+}
+
+/* Until it is done; it is the process's start that has a time limit. */
+static int
+restart_wait(const struct instance *instance, struct control_request *request)
+{
+	static const struct timespec step = {.tv_nsec = 100 * 1000000L};
+	struct control_answer answer;
+	int fd;
+	request->number |= CONTROL_RESTART_LOOK;
+	for (;;) {
+		nanosleep(&step, NULL);
+		if (!client_ask(instance, request, &answer, &fd))
+			return COMMAND_FAILED;
+		if (fd >= 0)
+			close(fd);
+		if (answer.code != CONTROL_OK)
+			return client_exit_code(instance, &answer);
+		if (answer.number == 0)
+			return COMMAND_OK;
+	}
 }
 
 static int
@@ -135,10 +173,10 @@ run_restart(int argc, char **argv)
 	enum arguments_result result = arguments_read(&restart_table, argc, argv, &arguments);
 	if (result != ARGUMENTS_READ)
 		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
-	if (!restart_name(&arguments, request.name, sizeof(request.name)))
+	if (!restart_name(&arguments, strcmp(argv[0], command_restart_app.name) == 0, &request))
 		return COMMAND_REFUSED;
-	/* A group's name may begin with '/' too ("/srv/shop (production)"): say that it is a name. */
-	request.number = arguments.values[RESTART_NAME] != NULL;
+	if (arguments.values[RESTART_AT_ONCE] != NULL)
+		request.number |= CONTROL_RESTART_AT_ONCE;
 	struct client_target target = {
 		.instance_dir = arguments.values[RESTART_INSTANCE_DIR],
 		.name = arguments.values[RESTART_INSTANCE],
@@ -148,6 +186,8 @@ run_restart(int argc, char **argv)
 		return exit_code;
 	exit_code = report(&instance, &answer, "Restarting.");
 	bool ignored = answer.code == CONTROL_NOT_FOUND && arguments.values[RESTART_IGNORE_APP] != NULL;
+	if (exit_code == COMMAND_OK && arguments.values[RESTART_WAIT] != NULL)
+		exit_code = restart_wait(&instance, &request);
 	return ignored ? COMMAND_OK : exit_code;
 }
 
@@ -238,7 +278,51 @@ run_reopen_logs(int argc, char **argv)
 	return report(&instance, &answer, "All done");
 }
 
+/* --- reload ------------------------------------------------------------- */
+
+enum { RELOAD_INSTANCE, RELOAD_INSTANCE_DIR, RELOAD_N };
+
+static const struct argument reload_options[RELOAD_N + 1] = {
+	[RELOAD_INSTANCE] = ARGUMENT_INSTANCE,
+	[RELOAD_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
+};
+
+static const struct arguments_table reload_table = {
+	.usage = "passenger reload [OPTIONS]",
+	.help = "Reads the configuration anew and applies it, without a request lost. When\n"
+		"anything in it is wrong, nothing changes. SIGHUP does the same.\n"
+		"Exit code: 0 done; 1 no instance, or a wrong configuration; 2 not allowed or\n"
+		"wrong usage.\n",
+	.options = reload_options,
+};
+
+static int
+run_reload(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct control_request request = {.verb = CONTROL_RELOAD};
+	struct control_answer answer;
+	struct instance instance;
+	int exit_code;
+	enum arguments_result result = arguments_read(&reload_table, argc, argv, &arguments);
+	if (result != ARGUMENTS_READ)
+		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
+	struct client_target target = {
+		.instance_dir = arguments.values[RELOAD_INSTANCE_DIR],
+		.name = arguments.values[RELOAD_INSTANCE],
+	};
+	if (!ask(&target, &request, ABSENCE_FAILS, &instance, &answer, &exit_code))
+		return exit_code;
+	return report(&instance, &answer, "Reloaded.");
+}
+
 const struct command command_restart = {
+	.name = "restart",
+	.summary = "replace the processes of an application",
+	.run = run_restart,
+};
+
+const struct command command_restart_app = {
 	.name = "restart-app",
 	.summary = "replace the processes of an application",
 	.run = run_restart,
@@ -254,4 +338,10 @@ const struct command command_reopen_logs = {
 	.name = "reopen-logs",
 	.summary = "open the log files again",
 	.run = run_reopen_logs,
+};
+
+const struct command command_reload = {
+	.name = "reload",
+	.summary = "apply a changed configuration",
+	.run = run_reload,
 };

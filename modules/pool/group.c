@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* ---- the heap: least busy first, then the oldest ---- */
+/* ---- the heap: least busy first, then the newest generation, then the oldest ---- */
 
 static bool
 heap_before(const struct process *a, const struct process *b)
@@ -11,6 +11,8 @@ heap_before(const struct process *a, const struct process *b)
 	uint64_t busy_a = process_busyness(a), busy_b = process_busyness(b);
 	if (busy_a != busy_b)
 		return busy_a < busy_b;
+	if (a->record.generation != b->record.generation)
+		return a->record.generation > b->record.generation;
 	return a->record.serial < b->record.serial;
 }
 
@@ -108,7 +110,7 @@ group_take(struct group *group, struct session *session)
 		return GROUP_TAKEN;
 	}
 	if (group->heap_count == 0) {
-		if (pool->state == POOL_DRAINING)
+		if (pool->state == POOL_DRAINING || group->closes_ms != 0)
 			return GROUP_STOPPED;
 		if (group->spawning == 0 && group->failure[0] != 0 && group->backoff_until_ms > pool->loop->now_ms)
 			return GROUP_FAILING;
@@ -157,12 +159,77 @@ group_detach(struct process *process)
 	group_touch(group);
 }
 
-void
-group_restart(struct group *group)
+/* ---- restarts ---- */
+
+struct process *
+group_outdated(const struct group *group)
 {
-	group_forget_failure(group);
 	list_each (&group->processes[PROCESS_ENABLED], node) {
-		group_detach(container_of(node, struct process, node));
+		struct process *process = container_of(node, struct process, node);
+		if (process->record.generation < group->generation)
+			return process;
 	}
+	return NULL;
+}
+
+void
+group_set_roll(struct group *group, enum group_roll roll)
+{
+	group->roll = roll;
+	atomic_store_explicit(&group->board->roll, roll, memory_order_relaxed);
+	atomic_store_explicit(&group->board->roll_size, group->roll_size, memory_order_relaxed);
+	/* Last: who sees the generation sees what became of it. */
+	atomic_store_explicit(&group->board->generation, group->generation, memory_order_release);
+}
+
+/* For every new one beyond the number that there was, an old one goes. */
+void
+group_roll_on(struct group *group)
+{
+	uint32_t size = group->roll_size > 0 ? group->roll_size : 1;
+	struct process *old = group_outdated(group);
+	while (group->roll == ROLL_RUNNING && old != NULL && group->processes[PROCESS_ENABLED].count > size) {
+		group_replace(old);
+		old = group_outdated(group);
+	}
+	bool nobody = group->roll == ROLL_RUNNING && group->spawning == 0 && group->queue.count == 0 &&
+	              group->app->min_instances == 0;
+	if (old == NULL && (group->heap_count > 0 || nobody))
+		group_set_roll(group, ROLL_NONE);
+}
+
+void
+process_drain_due(struct timer *timer)
+{
+	struct process *process = container_of(timer, struct process, drain);
+	struct pool *pool = process->group->pool;
+	if (process->state == PROCESS_DETACHED)
+		pool->hooks.kill(pool->hooks.owner, process, "it was replaced and did not finish within drain_timeout");
+}
+
+void
+group_replace(struct process *process)
+{
+	group_detach(process);
+	timer_set(process->group->pool->loop, &process->drain, process->group->app->drain_timeout_ms);
+}
+
+void
+group_restart(struct group *group, uint32_t generation, bool at_once)
+{
+	struct process *process;
+	if (generation <= group->generation)
+		return;
+	group_forget_failure(group);
+	group->generation = generation;
+	group->roll_size = group->processes[PROCESS_ENABLED].count;
+	group_set_roll(group, ROLL_RUNNING);
+	/* Who drains since before has had as long as it wanted: no more. */
+	list_each (&group->processes[PROCESS_DETACHED], node) {
+		process = container_of(node, struct process, node);
+		timer_set(group->pool->loop, &process->drain, group->app->drain_timeout_ms);
+	}
+	while (at_once && (process = group_outdated(group)) != NULL)
+		group_replace(process);
 	group_touch(group);
 }

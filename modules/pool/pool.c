@@ -25,7 +25,7 @@ pool_group(struct pool *pool, uint32_t app_id)
 /* ---- groups ---- */
 
 /* Nobody is left who could serve them. */
-static void
+void
 group_fail_queue(struct group *group, enum session_event event)
 {
 	uint32_t left = group->queue.count;
@@ -37,7 +37,7 @@ group_fail_queue(struct group *group, enum session_event event)
 	}
 }
 
-static void
+void
 group_pumped(struct soon *soon)
 {
 	struct group *group = container_of(soon, struct group, pump);
@@ -46,50 +46,16 @@ group_pumped(struct soon *soon)
 	/* No process will come any more. */
 	if (group->pool->state == POOL_DRAINING && group->heap_count == 0)
 		group_fail_queue(group, SESSION_STOPPED);
+	if (group->roll != ROLL_NONE && group->pool->state == POOL_SERVING)
+		group_roll_on(group);
 	pool_consider(group->pool, group);
 }
 
-static void
+void
 group_backoff_over(struct timer *timer)
 {
 	struct group *group = container_of(timer, struct group, backoff);
 	pool_consider(group->pool, group);
-}
-
-static void
-group_new(struct pool *pool, const struct app_config *app)
-{
-	struct group *group = calloc(1, sizeof(*group));
-	if (group == NULL)
-		abort();
-	assert(app->id < SCOREBOARD_GROUPS);
-	group->pool = pool;
-	group->app = app;
-	group->board = &pool->scoreboard->groups[app->id];
-	group->pump.run = group_pumped;
-	group->backoff.due = group_backoff_over;
-	list_init(&group->queue);
-	for (int state = 0; state < PROCESS_STATE_N; state++)
-		list_init(&group->processes[state]);
-	/* An earlier balancer's waiters and spawns are not ours; its counters go on. */
-	atomic_store_explicit(&group->board->queued, 0, memory_order_relaxed);
-	atomic_store_explicit(&group->board->spawning, 0, memory_order_relaxed);
-	atomic_store_explicit(&group->board->oldest_queued_ms, 0, memory_order_relaxed);
-	list_append(&pool->groups, &group->node);
-	pool->by_app[app->id] = group;
-}
-
-void
-pool_configure(struct pool *pool, const struct config *config)
-{
-	pool->config = config;
-	for (size_t i = 0; i < config->app_count; i++) {
-		struct group *group = pool_group(pool, config->apps[i]->id);
-		if (group == NULL)
-			group_new(pool, config->apps[i]);
-		else
-			group->app = config->apps[i];
-	}
 }
 
 void
@@ -110,6 +76,7 @@ process_free(struct process *process)
 	group_heap_remove(process);
 	list_remove(&process->node);
 	loop_soon_cancel(&process->pump);
+	timer_cancel(pool->loop, &process->drain);
 	pool->process_count--;
 }
 
@@ -128,10 +95,11 @@ pool_free(struct pool *pool)
 			}
 		}
 		timer_cancel(pool->loop, &group->backoff);
+		timer_cancel(pool->loop, &group->closing);
 		loop_soon_cancel(&group->pump);
 		list_remove(&group->starved);
-		free(group->heap);
-		free(group);
+		config_release(group->app->config);
+		group_bury(&group->grave);
 	}
 	timer_cancel(pool->loop, &pool->reaper);
 }
@@ -179,6 +147,8 @@ pool_attach(struct pool *pool, const struct message_process *record)
 		pool->hooks.doubted(pool->hooks.owner, process);
 	if (process->state == PROCESS_ENABLED)
 		group_heap_insert(process);
+	else if (process->state == PROCESS_DETACHED && record->generation < group->generation)
+		timer_set(pool->loop, &process->drain, group->app->drain_timeout_ms);
 	loop_soon(pool->loop, &process->pump);
 	if (pool->starved.count > 0)
 		pool_room(pool);
@@ -229,6 +199,12 @@ pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t 
 	if (group == NULL)
 		return;
 	pool_spawn_answered(pool, group);
+	if (next_try_ms == 0) {
+		group_touch(group);
+		return;
+	}
+	if (group->roll == ROLL_RUNNING)
+		group_set_roll(group, ROLL_FAILED);
 	str_cut_z(group->failure, sizeof(group->failure), text);
 	group->backoff_until_ms = pool->loop->now_ms + next_try_ms;
 	atomic_store_explicit(&group->board->backoff_until_ms, group->backoff_until_ms, memory_order_relaxed);
@@ -291,7 +267,7 @@ process_is_idle(const struct process *process)
 }
 
 /* The process of another group that has been idle for longest. */
-static struct process *
+struct process *
 pool_idlest(struct pool *pool, const struct group *except)
 {
 	struct process *idlest = NULL;
@@ -324,11 +300,19 @@ pool_leaving(const struct pool *pool)
 	return leaving;
 }
 
+/* One at a time; this one may be beyond max_instances. */
+static bool
+group_wants_roll(const struct group *group)
+{
+	return group->roll == ROLL_RUNNING && group->spawning == 0 && group_outdated(group) != NULL;
+}
+
 static bool
 group_wants(const struct group *group)
 {
-	return group->pool->state == POOL_SERVING && group->app->enabled && group_may_grow(group) &&
-	       (group_wants_minimum(group) || group_wants_more(group));
+	return group->pool->state == POOL_SERVING && group->app->enabled && group->closes_ms == 0 &&
+	       (group_wants_roll(group) ||
+	        (group_may_grow(group) && (group_wants_minimum(group) || group_wants_more(group))));
 }
 
 /* Nothing but room in the pool keeps it from one more process. */
@@ -340,19 +324,22 @@ group_asks(const struct group *group)
 }
 
 /* A process of another group makes way, but only for somebody who waits: a
- * minimum size never costs another application its process. */
+ * minimum size, or a restart, never costs another application its process. */
 static void
 pool_evict(struct pool *pool)
 {
 	uint32_t wanted = 0;
 	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
-		if (group->queue.count == 0 || !group_asks(group) || pool_leaving(pool) > wanted++)
+		bool rolls = group_wants_roll(group);
+		if ((group->queue.count == 0 && !rolls) || !group_asks(group) || pool_leaving(pool) > wanted++)
 			continue;
-		struct process *idlest = pool_idlest(pool, group);
-		if (idlest == NULL)
-			return;
-		group_detach(idlest);
+		struct process *idlest = group->queue.count > 0 ? pool_idlest(pool, group) : NULL;
+		if (idlest != NULL)
+			group_detach(idlest);
+		/* One of its own goes first, when the one before has gone. */
+		else if (rolls && group->processes[PROCESS_DETACHED].count == 0)
+			group_replace(group_outdated(group));
 	}
 }
 

@@ -44,7 +44,11 @@ struct process {
 	struct list idle;     /* idle backend connections: traffic's */
 	struct list backends; /* all backend connections: traffic's */
 	void *door;           /* traffic's listener */
+	uint32_t unasked;        /* places in doubt about which it could not even be asked */
+	struct timer ask_again;
+	uint64_t patience_ms;    /* it must tell that it is free within that time; 0: drain_timeout */
 	struct soon pump;     /* private */
+	struct timer drain;   /* DETACHED by a restart: it ends then, whatever it does */
 	struct scoreboard_process *board;
 	uint64_t last_used_ms; /* newest beginning of a session, or when it became idle */
 	struct grave grave;
@@ -71,6 +75,8 @@ void session_abandon(struct session *session);
 void session_tunnel(struct session *session);
 /* One place in doubt is known to be free. */
 void process_trust(struct process *process);
+/* It could not be asked about a place in doubt: hooks.doubted is called again after a while. */
+void process_ask_later(struct process *process);
 
 /* The longest running session that holds a place, or NULL. */
 const struct session *process_oldest(const struct process *process);
@@ -99,7 +105,9 @@ enum { GROUP_FAILURE_BYTES = 4096 };
 struct group {
 	struct list_node node; /* pool->groups */
 	struct pool *pool;
-	const struct app_config *app;
+	const struct app_config *app; /* its generation is retained */
+	uint64_t closes_ms; /* 0: it serves; else the configuration has it no more: it goes when nobody needs it, or then */
+	struct timer closing;
 	struct list processes[PROCESS_STATE_N];
 	struct process **heap; /* of the ENABLED ones */
 	uint32_t heap_count, heap_cap;
@@ -110,6 +118,9 @@ struct group {
 	struct timer backoff;
 	struct soon pump; /* hands free places to the queue, then asks for processes */
 	struct scoreboard_group *board;
+	enum group_roll roll;      /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
+	uint32_t generation, roll_size;
+	struct grave grave;
 	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */
 };
 
@@ -127,11 +138,25 @@ uint32_t group_size(const struct group *group);
 
 /* Out of rotation; it is retired when its last session has ended. */
 void group_detach(struct process *process);
-/* All of them, and new ones are spawned as needed. */
-void group_restart(struct group *group);
+/*
+ * Processes of earlier generations are to go.  A new one is spawned, one old
+ * one is detached when it is there, and so on (beyond max_instances by one;
+ * when the pool is full an old one goes first); or all are detached at once.
+ * A new one that does not start stops the roll.  Nothing happens when this
+ * generation is not newer than the one before.
+ */
+void group_restart(struct group *group, uint32_t generation, bool at_once);
 
 /* Private to pool/: after anything that changes busyness, queue or size. */
 void group_touch(struct group *group);
+/* The oldest in rotation that a roll has yet to replace, or NULL. */
+struct process *group_outdated(const struct group *group);
+void group_set_roll(struct group *group, enum group_roll roll);
+/* What a roll does next: after a process came, and at the beginning. */
+void group_roll_on(struct group *group);
+/* One that a restart replaces: drains for drain_timeout at most. */
+void group_replace(struct process *process);
+void process_drain_due(struct timer *timer);
 void group_forget_failure(struct group *group);
 void group_heap_update(struct process *process);
 void group_heap_insert(struct process *process);
@@ -139,7 +164,7 @@ void group_heap_remove(struct process *process);
 
 /* ---- pool.c ---- */
 
-enum { POOL_SPAWNS_MAX = 4 /* at once, all groups */, POOL_GROUP_SPAWNS_MAX = 2 };
+enum { POOL_SPAWNS_MAX = 4 /* at once, all groups */, POOL_GROUP_SPAWNS_MAX = 2, POOL_CLOSING_MS = 100 };
 
 struct pool_hooks {
 	void (*spawn)(void *owner, struct group *group);
@@ -174,13 +199,21 @@ struct pool {
 };
 
 void pool_init(struct pool *pool, struct loop *loop, struct scoreboard *scoreboard, const struct pool_hooks *hooks);
-/* Makes the groups what this generation says: new ones are made, vanished ones detach their processes. */
+/*
+ * Reconciles the groups with this generation: new ones are made; vanished and
+ * disabled ones keep their processes while requests of the generation before
+ * are on their way (drain_timeout at most), then detach them and go; limits of
+ * the others are the new ones.  Whose processes are to be replaced is said by
+ * group_restart().
+ */
 void pool_configure(struct pool *pool, const struct config *config);
 /* After the opening sequence: minimum sizes are asked for. */
 void pool_begin(struct pool *pool);
 void pool_free(struct pool *pool);
 
 struct group *pool_group(struct pool *pool, uint32_t app_id);
+/* The application's, whatever generation it is of; NULL when it is gone. */
+struct group *pool_group_of(struct pool *pool, const struct app_config *app);
 
 /* NULL when the record names no group or a slot in use. */
 struct process *pool_attach(struct pool *pool, const struct message_process *record);
@@ -189,6 +222,7 @@ void pool_gone(struct pool *pool, uint32_t slot, uint64_t serial);
 struct process *pool_find(struct pool *pool, uint32_t slot, uint64_t serial);
 /* A spawn that an earlier balancer has asked for. */
 void pool_spawning(struct pool *pool, uint32_t app_id);
+/* next_try_ms 0: it was overtaken by a restart, which is no failure. */
 void pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms);
 
 /* No new processes, no new sessions; sessions that wait hear SESSION_STOPPED only when nobody can serve them. */
@@ -200,5 +234,12 @@ void pool_consider(struct pool *pool, struct group *group);
 void pool_room(struct pool *pool);
 void pool_retire_if_empty(struct process *process);
 void pool_reap_later(struct pool *pool);
+/* The process of another group that has been idle for longest, or NULL. */
+struct process *pool_idlest(struct pool *pool, const struct group *except);
+/* Nobody is left who could serve those that wait. */
+void group_fail_queue(struct group *group, enum session_event event);
+void group_pumped(struct soon *soon);
+void group_backoff_over(struct timer *timer);
+void group_bury(struct grave *grave);
 
 #endif

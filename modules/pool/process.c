@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-enum { BUSYNESS_UNIT = 1 << 16 };
+enum { BUSYNESS_UNIT = 1 << 16, ASK_AGAIN_MS = 1000 };
 
 uint64_t
 process_busyness(const struct process *process)
@@ -219,10 +219,14 @@ process_init(struct process *process, struct group *group, const struct message_
 {
 	*process = (struct process){
 		.group = group,
-		.state = record->retiring ? PROCESS_RETIRING : PROCESS_ENABLED,
 		.record = *record,
 		.board = board,
+		.drain = {.due = process_drain_due},
 	};
+	/* An earlier balancer's word: it was out of rotation. */
+	bool detached = atomic_load_explicit(&board->serial, memory_order_relaxed) == record->serial &&
+	                atomic_load_explicit(&board->state, memory_order_relaxed) == SCOREBOARD_DETACHED;
+	process->state = record->retiring ? PROCESS_RETIRING : detached ? PROCESS_DETACHED : PROCESS_ENABLED;
 	atomic_store_explicit(&board->serial, record->serial, memory_order_relaxed);
 	process_init_lists(process);
 	process->last_used_ms = record->started_ms;
@@ -348,12 +352,13 @@ session_end(struct session *session)
 }
 
 static void
-process_doubt(struct process *process)
+process_doubt(struct process *process, uint64_t patience_ms)
 {
 	struct pool *pool = process->group->pool;
 	if (!process_can_tell(process))
 		return;
 	process->doubt++;
+	process->patience_ms = patience_ms;
 	process_changed(process);
 	pool->hooks.doubted(pool->hooks.owner, process);
 }
@@ -367,7 +372,7 @@ session_abandon(struct session *session)
 		return;
 	}
 	session_leave(session);
-	process_doubt(process);
+	process_doubt(process, session->patience_ms);
 	process_freed(process);
 }
 
@@ -386,8 +391,28 @@ session_tunnel(struct session *session)
 	if (session->kind == SESSION_BYPASS)
 		return;
 	process->places--;
-	process_doubt(process);
+	process_doubt(process, 0);
 	process_freed(process);
+}
+
+static void
+process_asks_again(struct timer *timer)
+{
+	struct process *process = container_of(timer, struct process, ask_again);
+	struct pool *pool = process->group->pool;
+	uint32_t left = process->unasked;
+	process->unasked = 0;
+	while (left-- > 0)
+		pool->hooks.doubted(pool->hooks.owner, process);
+}
+
+void
+process_ask_later(struct process *process)
+{
+	process->unasked++;
+	process->ask_again.due = process_asks_again;
+	if (!timer_is_set(&process->ask_again))
+		timer_set(process->group->pool->loop, &process->ask_again, ASK_AGAIN_MS);
 }
 
 void

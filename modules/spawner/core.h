@@ -12,6 +12,7 @@
 #include "spawner/log_files.h"
 #include "spawner/notify.h"
 #include "spawner/place.h"
+#include "spawner/restart_files.h"
 #include "spawner/snapshot.h"
 #include "spawner/supervisor.h"
 #include "spawner/worker.h"
@@ -25,8 +26,8 @@ struct spawner {
 	struct loop loop;
 	struct children children;
 	struct signals signals;
-	const struct config *config;
-	const struct config_source *source; /* for a check at SIGHUP */
+	struct config *config; /* the generation that holds */
+	const struct config_source *source; /* for a reload */
 	struct place *place;
 	struct listeners *listeners;
 	struct log_files logs;
@@ -37,6 +38,7 @@ struct spawner {
 	struct workers workers;
 	struct control_server control;
 	struct snapshot_source snapshot;
+	struct restart_files restart_files;
 	struct timer sampling; /* CPU figures, while there are processes */
 	struct timer strays;   /* looks for what ended applications left behind */
 	char instance_name[80];

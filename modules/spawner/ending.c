@@ -16,6 +16,14 @@ enum {
 	LAST_WAITS = 50, /* of 20 ms, for killed children to end */
 };
 
+/* What a preloader forked has the preloader's mark. */
+static bool
+worker_is_marked(const struct worker *worker, int32_t pid, const char *mark)
+{
+	return worker->child.pid == pid || strcmp(worker->record.gupid, mark) == 0 ||
+	       strcmp(worker->preloader, mark) == 0;
+}
+
 /* What an application process left behind (a daemon of its own) is ours now, by its mark: no living
  * process has it.  One that wiped its environment is only found at the end, when all go. */
 static size_t
@@ -33,7 +41,7 @@ kill_strays(struct spawner *spawner)
 		for (size_t state = 0; !lives && state < WORKER_STATE_N; state++)
 			list_each (&spawner->workers.states[state], node)
 				lives = lives ||
-				        strcmp(container_of(node, struct worker, node)->record.gupid, mark) == 0;
+				        worker_is_marked(container_of(node, struct worker, node), pids[i], mark);
 		if (!lives && kill(pids[i], SIGKILL) == 0)
 			killed++;
 	}
@@ -152,6 +160,7 @@ ending_finish(struct spawner *spawner)
 	control_server_close(&spawner->control);
 	log_files_close(&spawner->logs);
 	notify_close(&spawner->notify);
+	restart_files_close(&spawner->restart_files);
 	signals_close(&spawner->signals, &spawner->loop);
 	scoreboard_unmap(spawner->board);
 	if (spawner->board_fd >= 0)

@@ -12,20 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SOCKET_NAME_CHARS = 14, APP_BACKLOG = 512, PORT_DRAWS = 16, SENTENCE_BYTES = 512 };
+enum { SOCKET_NAME_CHARS = 14, APP_BACKLOG = 512, PORT_DRAWS = 16 };
 
 #define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* The child's ends, all closed by us once it has them; -1: none. */
-struct ends {
-	int stdin_read, output_write, error_write, control_child, plan;
-	int output_read, control_ours; /* ours, until they are given to the worker's parts */
-};
-
-static void
-close_ends(struct ends *ends)
+void
+launch_close_ends(struct launch_ends *ends)
 {
 	int *fds[] = {&ends->stdin_read, &ends->output_write, &ends->error_write, &ends->control_child,
 	              &ends->plan,       &ends->output_read,  &ends->control_ours};
@@ -59,7 +54,7 @@ own_pipe(const struct worker *worker, int fd)
 }
 
 static bool
-make_ends(struct worker *worker, struct ends *ends)
+make_ends(struct worker *worker, struct launch_ends *ends)
 {
 	int pair[2];
 
@@ -80,7 +75,7 @@ make_ends(struct worker *worker, struct ends *ends)
 
 /* A loader's listening socket: only the balancer may connect. */
 static bool
-make_listener(struct worker *worker, char sentence[SENTENCE_BYTES])
+make_listener(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 {
 	struct workers *workers = worker->table;
 	char name[SOCKET_NAME_CHARS + 1], error[SOCKET_ERROR_BYTES];
@@ -88,14 +83,14 @@ make_listener(struct worker *worker, char sentence[SENTENCE_BYTES])
 	random_password(name, SOCKET_NAME_CHARS);
 	if (!str_format(worker->record.socket_path, sizeof(worker->record.socket_path), "%s/%s", workers->apps_dir,
 	                name)) {
-		str_format(sentence, SENTENCE_BYTES, "the instance directory's path is too long for unix sockets: %s",
-		           workers->apps_dir);
+		str_format(sentence, LAUNCH_SENTENCE_BYTES,
+		           "the instance directory's path is too long for unix sockets: %s", workers->apps_dir);
 		return false;
 	}
 	worker->listen_fd = socket_listen_unix(worker->record.socket_path, 0600, workers->socket_uid,
 	                                       workers->socket_gid, APP_BACKLOG, error);
 	if (worker->listen_fd < 0)
-		str_format(sentence, SENTENCE_BYTES, "its socket could not be made: %s", error);
+		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its socket could not be made: %s", error);
 	return worker->listen_fd >= 0;
 }
 
@@ -202,18 +197,18 @@ add_variables(struct plan_draft *draft, const struct worker *worker, const struc
 /* --- the plan ----------------------------------------------------------------------- */
 
 static bool
-make_plan(struct worker *worker, struct ends *ends, char sentence[SENTENCE_BYTES])
+make_plan(struct worker *worker, struct launch_ends *ends, char sentence[LAUNCH_SENTENCE_BYTES])
 {
 	const struct app_config *app = worker->app;
 	struct app_argv argv = {.count = 0};
 	struct plan_draft draft;
 	struct account account;
-	char loader[512] = "", error[SENTENCE_BYTES] = "";
+	char loader[512] = "", error[LAUNCH_SENTENCE_BYTES] = "";
 
 	if (app->type->loader != NULL)
 		str_format(loader, sizeof(loader), "%s/%s", worker->table->loaders_dir, app->type->loader_name);
 	if (!app->type->argv(app, app->type->loader != NULL ? loader : NULL, &argv, error, sizeof(error))) {
-		str_format(sentence, SENTENCE_BYTES, "%s", error);
+		str_format(sentence, LAUNCH_SENTENCE_BYTES, "%s", error);
 		return false;
 	}
 	find_account(app, &account);
@@ -233,7 +228,7 @@ make_plan(struct worker *worker, struct ends *ends, char sentence[SENTENCE_BYTES
 	app_argv_free(&argv);
 	ends->plan = plan_draft_seal(&draft);
 	if (ends->plan < 0)
-		str_format(sentence, SENTENCE_BYTES, "its arguments and environment can not be handed over: %s",
+		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its arguments and environment can not be handed over: %s",
 		           strerror(errno));
 	plan_draft_free(&draft);
 	return ends->plan >= 0;
@@ -247,8 +242,8 @@ add_argument(struct buf *out, const char *name, const char *value)
 	buf_append(out, value != NULL ? value : "", (value != NULL ? strlen(value) : 0) + 1);
 }
 
-static void
-add_arguments(struct worker *worker)
+void
+launch_add_arguments(struct worker *worker)
 {
 	const struct app_config *app = worker->app;
 	struct buf *out = &worker->control_out;
@@ -265,6 +260,13 @@ add_arguments(struct worker *worker)
 	add_argument(out, "thread_count", number);
 	add_argument(out, "direct_bypass", app->direct_bypass ? "on" : "off");
 	add_argument(out, "gupid", worker->record.gupid);
+	if (worker->role != NULL)
+		add_argument(out, "mode", "preloader");
+	if (worker->preloader[0] != '\0') {
+		/* what is forked asks for its end with ours itself: no program of ours begins it */
+		str_format(number, sizeof(number), "%d", SYS_prctl);
+		add_argument(out, "prctl", number);
+	}
 	for (size_t i = 0; i < app->type->option_count; i++)
 		add_argument(out, app->type->options[i].name, app_config_type_value(app, i));
 	buf_append_char(out, '\0');
@@ -284,7 +286,7 @@ port_is_taken(const struct workers *workers, uint16_t port)
 
 /* Free now; that nobody takes it before the program does is not certain, and is checked when it listens. */
 static bool
-choose_port(struct worker *worker, char sentence[SENTENCE_BYTES])
+choose_port(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 {
 	worker->record.port = 0;
 	worker->port_tries++;
@@ -295,12 +297,12 @@ choose_port(struct worker *worker, char sentence[SENTENCE_BYTES])
 		worker->record.port = port;
 		return true;
 	}
-	str_format(sentence, SENTENCE_BYTES, "no free port was found on 127.0.0.1: %s", strerror(errno));
+	str_format(sentence, LAUNCH_SENTENCE_BYTES, "no free port was found on 127.0.0.1: %s", strerror(errno));
 	return false;
 }
 
 static bool
-start_child(struct worker *worker, const struct ends *ends)
+start_child(struct worker *worker, const struct launch_ends *ends)
 {
 	static const char *const argv[] = {"passenger", "exec", NULL};
 	static const char *const envp[] = {NULL};
@@ -318,34 +320,39 @@ start_child(struct worker *worker, const struct ends *ends)
 	return child_start(worker->table->children, &worker->child, argv, envp, fds, count);
 }
 
-/* Everything up to the running child; false and a sentence. */
-static bool
-prepare(struct worker *worker, struct ends *ends, char sentence[SENTENCE_BYTES])
+bool
+launch_make_ends(struct worker *worker, struct launch_ends *ends, char sentence[LAUNCH_SENTENCE_BYTES])
 {
-	bool has_control = worker->app->type->readiness == APP_READY_CONTROL;
-
 	str_format(worker->record.gupid, sizeof(worker->record.gupid), "%llx-",
 	           (unsigned long long)(clock_unix_us() / 60000000));
 	random_password(worker->record.gupid + strlen(worker->record.gupid), 10);
 	if (!make_ends(worker, ends)) {
-		str_format(sentence, SENTENCE_BYTES, "its pipes could not be made: %s", strerror(errno));
+		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its pipes could not be made: %s", strerror(errno));
 		return false;
 	}
-	if (has_control ? !make_listener(worker, sentence) : !choose_port(worker, sentence))
+	return worker->app->type->readiness == APP_READY_CONTROL ? make_listener(worker, sentence)
+	                                                         : choose_port(worker, sentence);
+}
+
+/* Everything up to the running child; false and a sentence. */
+static bool
+prepare(struct worker *worker, struct launch_ends *ends, char sentence[LAUNCH_SENTENCE_BYTES])
+{
+	if (!launch_make_ends(worker, ends, sentence))
 		return false;
 	if (!make_plan(worker, ends, sentence))
 		return false;
 	if (!start_child(worker, ends)) {
-		str_format(sentence, SENTENCE_BYTES, "no process could be made for it: %s", strerror(errno));
+		str_format(sentence, LAUNCH_SENTENCE_BYTES, "no process could be made for it: %s", strerror(errno));
 		return false;
 	}
 	return true;
 }
 
 static bool
-start(struct worker *worker, char sentence[SENTENCE_BYTES])
+start(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 {
-	struct ends ends = {-1, -1, -1, -1, -1, -1, -1};
+	struct launch_ends ends = LAUNCH_NO_ENDS;
 	char prefix[128];
 
 	bool started = prepare(worker, &ends, sentence);
@@ -354,18 +361,18 @@ start(struct worker *worker, char sentence[SENTENCE_BYTES])
 		str_format(prefix, sizeof(prefix), "App %s %d output: ", worker->app->name, worker->child.pid);
 		capture_open(&worker->capture, worker->table->loop, ends.output_read, prefix);
 		if (ends.control_ours >= 0)
-			add_arguments(worker);
+			launch_add_arguments(worker);
 		ready_begin(worker, ends.control_ours);
 		ends.output_read = ends.control_ours = -1;
 	}
-	close_ends(&ends);
+	launch_close_ends(&ends);
 	return started;
 }
 
 static bool
 start_again(struct worker *worker)
 {
-	char sentence[SENTENCE_BYTES];
+	char sentence[LAUNCH_SENTENCE_BYTES];
 
 	if (start(worker, sentence))
 		return true;
@@ -374,14 +381,16 @@ start_again(struct worker *worker)
 }
 
 void
-launch_worker(struct workers *workers, const struct app_config *app)
+launch_worker(struct workers *workers, const struct app_config *app, const struct worker_role *role)
 {
 	struct worker *worker = worker_new(workers, app);
-	char sentence[SENTENCE_BYTES];
+	char sentence[LAUNCH_SENTENCE_BYTES];
 
 	worker->again = start_again;
+	worker->role = role;
 	if (start(worker, sentence))
-		log_info("application %s: starting process %d as %s", app->name, worker->child.pid, worker->user);
+		log_info("application %s: starting %s %d as %s", app->name, role != NULL ? "preloader" : "process",
+		         worker->child.pid, worker->user);
 	else
 		worker_abandon(worker, sentence);
 }

@@ -123,44 +123,111 @@ bind_one(struct bound_listener *bound, const struct listener_config *listener, i
 	return bound->fd >= 0;
 }
 
+/* passed: may be NULL. */
+static bool
+open_one(struct bound_listener *bound, const struct listener_config *listener, const struct config *config,
+         struct passed_sockets *passed, char error[LISTENERS_ERROR_BYTES])
+{
+	struct config_address real = listener->address;
+
+	*bound = (struct bound_listener){.fd = -1};
+	config_address_text(&listener->address, bound->address);
+	if (passed != NULL)
+		bound->fd = passed_sockets_find(passed, bound->address);
+	bound->passed = bound->fd >= 0;
+	if (!bound->passed && !bind_one(bound, listener, (int)config->socket_backlog, error))
+		return false;
+	if (real.family != CONFIG_ADDRESS_UNIX) {
+		real.port = bound->port = socket_port(bound->fd);
+		config_address_text(&real, bound->address);
+	}
+	return true;
+}
+
 bool
 listeners_open(struct listeners *listeners, const struct config *config, struct passed_sockets *passed,
                char error[LISTENERS_ERROR_BYTES])
 {
-	listeners->count = 0;
-	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct listener_config *listener = config->listeners[i];
-		struct bound_listener *bound = &listeners->bound[i];
-		struct config_address real = listener->address;
-		*bound = (struct bound_listener){.fd = -1};
-		config_address_text(&listener->address, bound->address);
-		bound->fd = passed_sockets_find(passed, bound->address);
-		bound->passed = bound->fd >= 0;
-		if (!bound->passed && !bind_one(bound, listener, (int)config->socket_backlog, error)) {
+	for (listeners->count = 0; listeners->count < config->listener_count; listeners->count++) {
+		size_t i = listeners->count;
+		if (!open_one(&listeners->bound[i], config->listeners[i], config, passed, error)) {
 			listeners_close(listeners, config);
 			return false;
-		}
-		listeners->count++;
-		if (real.family != CONFIG_ADDRESS_UNIX) {
-			real.port = bound->port = socket_port(bound->fd);
-			config_address_text(&real, bound->address);
 		}
 	}
 	return true;
 }
 
+static void
+close_one(struct bound_listener *bound, const struct listener_config *listener)
+{
+	if (bound->fd < 0)
+		return;
+	if (!bound->passed && listener->address.family == CONFIG_ADDRESS_UNIX)
+		unlink(listener->address.path);
+	close(bound->fd);
+	bound->fd = -1;
+}
+
 void
 listeners_close(struct listeners *listeners, const struct config *config)
 {
-	for (size_t i = 0; i < listeners->count; i++) {
-		struct bound_listener *bound = &listeners->bound[i];
-		if (bound->fd < 0)
-			continue;
-		if (!bound->passed && config->listeners[i]->address.family == CONFIG_ADDRESS_UNIX)
-			unlink(config->listeners[i]->address.path);
-		close(bound->fd);
-		bound->fd = -1;
+	for (size_t i = 0; i < listeners->count; i++)
+		close_one(&listeners->bound[i], config->listeners[i]);
+}
+
+/* --- another generation ----------------------------------------------------------- */
+
+static bool
+is_kept(const struct listeners_change *change, size_t before)
+{
+	for (size_t i = 0; i < change->listeners.count; i++)
+		if (change->before[i] == before + 1)
+			return true;
+	return false;
+}
+
+bool
+listeners_prepare(struct listeners_change *change, const struct listeners *before, const struct config *config_before,
+                  const struct config *config, char error[LISTENERS_ERROR_BYTES])
+{
+	char wanted[128], had[128];
+
+	memset(change, 0, sizeof(*change));
+	for (size_t i = 0; i < config->listener_count; i++) {
+		struct bound_listener *bound = &change->listeners.bound[i];
+		config_address_text(&config->listeners[i]->address, wanted);
+		for (size_t j = 0; j < before->count && change->before[i] == 0; j++) {
+			config_address_text(&config_before->listeners[j]->address, had);
+			if (strcmp(wanted, had) != 0 || is_kept(change, j))
+				continue;
+			*bound = before->bound[j];
+			change->before[i] = j + 1;
+		}
+		if (change->before[i] == 0 && !open_one(bound, config->listeners[i], config, NULL, error)) {
+			listeners_take_back(change, config);
+			return false;
+		}
+		change->listeners.count++;
 	}
+	return true;
+}
+
+void
+listeners_carry_out(struct listeners_change *change, struct listeners *before, const struct config *config_before)
+{
+	for (size_t i = 0; i < before->count; i++)
+		if (!is_kept(change, i))
+			close_one(&before->bound[i], config_before->listeners[i]);
+	*before = change->listeners;
+}
+
+void
+listeners_take_back(struct listeners_change *change, const struct config *config)
+{
+	for (size_t i = 0; i < change->listeners.count; i++)
+		if (change->before[i] == 0)
+			close_one(&change->listeners.bound[i], config->listeners[i]);
 }
 
 void

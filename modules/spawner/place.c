@@ -174,6 +174,14 @@ lock_read(int fd, bool *made)
 	return (int32_t)pid;
 }
 
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 /* Opens and locks it; the file that is locked is the one that stands there (its owner removes it at the end). */
 static enum place_result
 lock_take(struct place *place, char error[PLACE_ERROR_BYTES])
@@ -196,8 +204,11 @@ lock_take(struct place *place, char error[PLACE_ERROR_BYTES])
 			bool made;
 			place->other_pid = lock_read(place->lock_fd, &made);
 			/* one that has just begun has not written its pid yet */
-			if (place->other_pid != 0 || i + 1 == LOCK_TRIES)
+			if (place->other_pid != 0 || i + 1 == LOCK_TRIES) {
+				/* An open lock means ours: nothing of the other's may be cleared away. */
+				close_fd(&place->lock_fd);
 				return PLACE_RUNNING;
+			}
 		}
 		close(place->lock_fd);
 		place->lock_fd = -1;
@@ -315,14 +326,6 @@ place_add_loader(struct place *place, const char *name, const void *data, size_t
 	close(fd);
 	errno = saved;
 	return done || failed(error, place->loaders_dir, "a loader can not be written");
-}
-
-static void
-close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 void

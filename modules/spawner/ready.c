@@ -47,6 +47,8 @@ ready_line_read(struct str line, int32_t *concurrency, bool *bypass, struct str 
 			*concurrency = (int32_t)number;
 		else if (number_after(word, STR("bypass="), 1, &number))
 			*bypass = number == 1;
+		else if (str_equal(word, STR("preloader=1")))
+			continue; /* as it was told to */
 		else
 			return READY_LINE_OTHER;
 	}

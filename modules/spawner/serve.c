@@ -18,7 +18,7 @@ static const char help_text[] =
 	"Usage: passenger serve [OPTIONS] [APP_DIR]\n"
 	"\n"
 	"Serves applications until it is told to stop: SIGTERM or SIGINT let requests that have begun\n"
-	"finish, a second one stops at once; SIGHUP checks the configuration; SIGUSR1 opens logs anew.\n"
+	"finish, a second one stops at once; SIGHUP reloads the configuration; SIGUSR1 opens logs anew.\n"
 	"\n"
 	"  APP_DIR             the application's directory; its type is found by its files\n"
 	"  --config FILE       the configuration; without it and without APP_DIR ./passenger.ini, then\n"
@@ -271,7 +271,7 @@ set_limits(void)
 }
 
 static int
-serve(const struct config *config, const struct config_source *source, struct passed_sockets *passed,
+serve(struct config *config, const struct config_source *source, struct passed_sockets *passed,
       struct place *place)
 {
 	static struct listeners listeners; /* large */
@@ -354,6 +354,6 @@ serve_command(int argc, char **argv)
 	else
 		code = serve(config, &source, &passed, &place);
 	place_close(&place);
-	config_free(config);
+	config_release(config);
 	return code;
 }

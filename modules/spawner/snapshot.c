@@ -3,6 +3,7 @@
 #include "config/app_type.h"
 #include "handover/snapshot.h"
 #include "spawner/identity.h"
+#include "spawner/preloader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 
 /* A figure of the scoreboard that is beyond this is nonsense: whoever writes there may be anybody. */
 #define FIGURE_MAX ((uint64_t)1 << 60)
-enum { COUNT_MAX = 1000000, METRICS_FRESH_MS = 1000, HUNG_MS = 10000 };
+enum { COUNT_MAX = 1000000, METRICS_FRESH_MS = 1000, HUNG_MS = 3000 };
 
 /* --- figures -------------------------------------------------------------------------- */
 
@@ -215,9 +216,12 @@ fill_group(const struct snapshot_source *source, const struct app_config *app, u
 	fill_group_text(group, app);
 	group->app_id = app->id;
 	group->queued = small_figure(&board->queued);
+	group->preloader_pid = preloader_pid(source->workers, app->id);
 	group->spawning = workers_of_app(source->workers, app->id, WORKER_STARTING);
 	group->min_instances = (uint32_t)app->min_instances;
 	group->max_instances = (uint32_t)app->max_instances;
+	group->roll = workers_roll(source->workers, app->id);
+	group->generation = source->workers->generations[app->id];
 	group->protocol = app->type->protocol;
 	group->uid = app->uid;
 	group->gid = app->gid;
@@ -294,6 +298,7 @@ fill_process(const struct snapshot_source *source, const struct snapshot_view *v
 	process->concurrency = (uint32_t)worker->record.concurrency;
 	process->retiring = worker_is_leaving(worker);
 	process->protocol = worker->record.protocol;
+	process->generation = worker->record.generation;
 	process->uptime_ms = process->last_used_ms = age_ms(worker->record.started_ms, now_ms);
 	if (atomic_load(&board->serial) == worker->record.serial)
 		fill_board_figures(board, now_ms, process);
@@ -368,7 +373,7 @@ build(struct snapshot_source *source, const struct snapshot_view *view, struct b
 		if (visible)
 			fill_group(source, app, head.now_ms, &group);
 		for (size_t j = 0; j < count; j++) {
-			if (all[j]->app != app)
+			if (all[j]->app->id != app->id)
 				continue;
 			bool in_rotation = is_in_rotation(source, all[j]);
 			head.total_processes += in_rotation ? 1 : 0;

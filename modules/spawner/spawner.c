@@ -2,7 +2,9 @@
 
 #include "base/log.h"
 #include "spawner/ending.h"
-#include "spawner/launch.h"
+#include "spawner/preloader.h"
+#include "spawner/reload.h"
+#include "spawner/restart.h"
 #include "spawner/tell.h"
 #include "spawner/verbs.h"
 #include "system/socket.h"
@@ -55,7 +57,7 @@ do_spawn(struct spawner *spawner, uint32_t app_id)
 		          workers_count(workers), (long long)spawner->config->max_pool_size);
 		refuse_spawn(spawner, app_id, "too many processes are starting and stopping", ATTEMPTS_BACKOFF_MIN_MS);
 	} else {
-		launch_worker(workers, app);
+		preloader_spawn(workers, app);
 	}
 }
 
@@ -149,8 +151,12 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	struct attempts *attempts = &worker->table->attempts[worker->app->id];
 	struct message message;
 
-	attempts_failed(attempts, failure, spawner->loop.now_ms);
-	uint64_t wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
+	uint64_t wait_ms = 0;
+	/* what a restart has overtaken says nothing of what is there now */
+	if (worker->record.generation == worker->table->generations[worker->app->id]) {
+		attempts_failed(attempts, failure, spawner->loop.now_ms);
+		wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
+	}
 	log_error("application %s: a process could not be started (error %s): %s; the next try is possible in %llu s",
 	          worker->app->name, failure->id, failure->summary, (unsigned long long)(wait_ms + 999) / 1000);
 	attempts_message(&message, worker->app->id, failure, wait_ms);
@@ -182,6 +188,19 @@ sampling_due(struct timer *timer)
 	timer_set(&spawner->loop, timer, SNAPSHOT_SAMPLE_MS);
 }
 
+/* --- restart.txt ------------------------------------------------------------------------ */
+
+static void
+restart_file_touched(struct restart_files *files, const struct app_config *app, const char *name)
+{
+	struct spawner *spawner = container_of(files, struct spawner, restart_files);
+	char why[64];
+
+	str_format(why, sizeof(why), "restart, as %s was touched", name);
+	if (spawner->state <= SPAWNER_SERVING)
+		restart_begin(spawner, app, false, why);
+}
+
 /* --- signals ------------------------------------------------------------ */
 
 static void
@@ -200,7 +219,7 @@ signal_received(struct signals *signals, int number, int32_t sender_pid)
 		ending_stop(spawner, spawner->state >= SPAWNER_DRAINING, who);
 		break;
 	case SIGHUP:
-		(void)verbs_reload(spawner, text, sizeof(text));
+		(void)reload_begin(spawner, text, sizeof(text));
 		break;
 	case SIGUSR1:
 		(void)verbs_reopen_logs(spawner, text, sizeof(text));
@@ -231,21 +250,6 @@ say(const char *what)
 {
 	log_critical("%s: %s", what, strerror(errno));
 	return false;
-}
-
-/* The configuration as the balancer gets it. */
-static bool
-make_config_fd(struct spawner *spawner)
-{
-	struct buf text = {0};
-
-	config_write(spawner->config, &text);
-	spawner->config_fd = memfd_create("passenger-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	bool done =
-		spawner->config_fd >= 0 && write(spawner->config_fd, text.data, text.len) == (ssize_t)text.len &&
-		fcntl(spawner->config_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
-	buf_free(&text);
-	return done || say("the configuration can not be put into memory");
 }
 
 static void
@@ -279,6 +283,8 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->snapshot.started_unix_us = clock_unix_us();
 	spawner->control.events = &verbs_control_events;
 	spawner->control.owner = spawner;
+	spawner->restart_files.loop = &spawner->loop;
+	spawner->restart_files.touched = restart_file_touched;
 	spawner->sampling.due = sampling_due;
 	spawner->strays.due = ending_strays_due;
 }
@@ -321,12 +327,16 @@ begin(struct spawner *spawner, const struct spawner_start *start)
 		return false;
 	}
 	notify_open(&spawner->notify, &spawner->loop);
-	if (!make_config_fd(spawner) || !write_instance(spawner))
+	spawner->config_fd = tell_config_fd(spawner->config);
+	if (spawner->config_fd < 0)
+		return say("the configuration can not be put into memory");
+	if (!write_instance(spawner))
 		return false;
 	if (!control_server_open(&spawner->control, &spawner->loop, spawner->place->control_path, error, sizeof(error))) {
 		log_critical("%s", error);
 		return false;
 	}
+	restart_files_open(&spawner->restart_files, spawner->config);
 	if (!supervisor_start(&spawner->supervisor))
 		return say("no balancer can be started");
 	return true;
@@ -343,6 +353,7 @@ spawner_run(const struct spawner_start *start)
 	spawner->logs = (struct log_files){.access_fd = -1, .slow_fd = -1};
 	spawner->notify.fd = -1;
 	spawner->config = start->config;
+	config_retain(spawner->config);
 	spawner->source = start->source;
 	spawner->place = start->place;
 	spawner->listeners = start->listeners;
@@ -352,6 +363,7 @@ spawner_run(const struct spawner_start *start)
 		loop_run(&spawner->loop);
 	ending_finish(spawner);
 	loop_free(&spawner->loop);
+	config_release(spawner->config);
 	free(spawner);
 	return begun ? 0 : 1;
 }

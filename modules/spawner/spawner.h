@@ -9,7 +9,7 @@
 
 /* Everything that serve has made and checked; parts are taken, not copied. */
 struct spawner_start {
-	const struct config *config;
+	struct config *config;
 	const struct config_source *source;
 	struct place *place;
 	struct listeners *listeners;

@@ -1,5 +1,7 @@
 #include "spawner/tell.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void
@@ -46,6 +48,34 @@ tell_of_worker(struct spawner *spawner, enum message_type type, const struct wor
 	tell(spawner, &message, -1);
 }
 
+int
+tell_config_fd(const struct config *config)
+{
+	struct buf text = {0};
+
+	config_write(config, &text);
+	int fd = memfd_create("passenger-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd >= 0 && (write(fd, text.data, text.len) != (ssize_t)text.len ||
+	                fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)) {
+		close(fd);
+		fd = -1;
+	}
+	buf_free(&text);
+	return fd;
+}
+
+void
+tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
+{
+	struct message message;
+
+	message_init(&message, MESSAGE_RESTART);
+	message.app_id = app_id;
+	message.number = spawner->workers.generations[app_id];
+	message.slot = at_once;
+	tell(spawner, &message, -1);
+}
+
 void
 tell_everything(struct spawner *spawner)
 {
@@ -70,5 +100,7 @@ tell_everything(struct spawner *spawner)
 				tell_of_worker(spawner, MESSAGE_SPAWNING, worker, "");
 		}
 	}
+	for (size_t i = 0; i < spawner->config->app_count; i++)
+		tell_restart(spawner, spawner->config->apps[i]->id, false);
 	tell_simple(spawner, MESSAGE_BEGIN, 0, -1);
 }

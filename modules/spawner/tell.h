@@ -14,6 +14,10 @@ void tell_simple(struct spawner *spawner, enum message_type type, uint64_t numbe
 void tell_process(struct spawner *spawner, const struct worker *worker);
 /* A message about a worker, with a text. */
 void tell_of_worker(struct spawner *spawner, enum message_type type, const struct worker *worker, const char *text);
+/* The configuration as the balancer gets it: a sealed memfd, or -1 and errno. */
+int tell_config_fd(const struct config *config) must_check;
+/* MESSAGE_RESTART of the generation that is wanted now. */
+void tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once);
 /* Everything that a new balancer has to know, in the order of handover/message.h. */
 void tell_everything(struct spawner *spawner);
 

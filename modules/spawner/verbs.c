@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "spawner/ending.h"
+#include "spawner/reload.h"
+#include "spawner/restart.h"
 #include "spawner/tell.h"
 
 #include <errno.h>
@@ -27,35 +29,6 @@ verbs_reopen_logs(struct spawner *spawner, char *error, size_t error_size)
 	str_format(error, error_size, "%s%s%s", first, first[0] != '\0' && second[0] != '\0' ? "; " : "", second);
 	log_error("%s; the old one is written on", error);
 	return false;
-}
-
-bool
-verbs_reload(struct spawner *spawner, char *text, size_t text_size)
-{
-	struct config_source source = *spawner->source;
-	struct config_error error;
-
-	source.previous = spawner->config;
-	struct config *fresh = config_load(&source, &error);
-	if (fresh == NULL) {
-		str_format(text, text_size, "the configuration is wrong, and nothing was changed: %s", error.text);
-		log_error("%s", text);
-		return false;
-	}
-	struct buf before = {0}, after = {0};
-	config_write(spawner->config, &before);
-	config_write(fresh, &after);
-	bool same = str_equal(buf_str(&before), buf_str(&after));
-	buf_free(&before);
-	buf_free(&after);
-	config_free(fresh);
-	str_format(text, text_size, "%s",
-	           same ? "the configuration is right and has not changed"
-	                : "the configuration is right; restart passenger to apply the changes, this version does not "
-	                  "do it "
-	                  "while it runs");
-	log_notice("%s", text);
-	return true;
 }
 
 static enum control_right
@@ -126,31 +99,43 @@ balancer_listens(const struct spawner *spawner, struct control_answer *out)
 	return false;
 }
 
-static void
-do_restart(struct spawner *spawner, const char *name, bool exactly, struct control_answer *out)
+/* False: it has failed, and that was said. */
+static bool
+look_at_restart(const struct spawner *spawner, const struct app_config *app, struct control_answer *out)
 {
-	struct message message;
+	const struct failure *failure = spawner->workers.attempts[app->id].last;
+	enum group_roll roll = workers_roll(&spawner->workers, app->id);
+
+	out->number += roll == ROLL_RUNNING ? 1 : 0;
+	if (roll != ROLL_FAILED)
+		return true;
+	answer(out, CONTROL_FAILED, "application %s: the restart was given up, older processes serve on (error %s): %s",
+	       app->name, failure != NULL ? failure->id : "in the log", failure != NULL ? failure->summary : "");
+	return false;
+}
+
+static void
+do_restart(struct spawner *spawner, const char *name, uint64_t how, struct control_answer *out)
+{
 	size_t count = 0;
 
-	if (!balancer_listens(spawner, out))
-		return;
 	for (size_t i = 0; i < spawner->config->app_count; i++) {
 		const struct app_config *app = spawner->config->apps[i];
-		if (!app->enabled || !app_is_meant(app, name, exactly))
+		if (!app->enabled || !app_is_meant(app, name, (how & CONTROL_RESTART_NAME) != 0))
 			continue;
-		/* who restarts has mended what was wrong: no need to wait */
-		attempts_reset(&spawner->workers.attempts[app->id]);
-		message_init(&message, MESSAGE_RESTART);
-		message.app_id = app->id;
-		tell(spawner, &message, -1);
-		log_notice("application %s: restart", app->name);
 		count++;
+		if ((how & CONTROL_RESTART_LOOK) == 0)
+			restart_begin(spawner, app, (how & CONTROL_RESTART_AT_ONCE) != 0, "restart");
+		else if (!look_at_restart(spawner, app, out))
+			return;
 	}
-	out->number = count;
-	if (count > 0)
-		answer(out, CONTROL_OK, "%zu application%s", count, count == 1 ? "" : "s");
-	else
+	if (count == 0) {
 		answer(out, CONTROL_NOT_FOUND, "there is no application %s", name);
+		return;
+	}
+	if ((how & CONTROL_RESTART_LOOK) == 0)
+		out->number = count;
+	answer(out, CONTROL_OK, "%zu application%s", count, count == 1 ? "" : "s");
 }
 
 static void
@@ -188,10 +173,10 @@ control_request(struct control_server *server, const struct control_request *req
 		out->code = verbs_reopen_logs(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
 		return true;
 	case CONTROL_RELOAD:
-		out->code = verbs_reload(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
+		out->code = reload_begin(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
 		return true;
 	case CONTROL_RESTART:
-		do_restart(spawner, request->name, request->number != 0, out);
+		do_restart(spawner, request->name, request->number, out);
 		return true;
 	case CONTROL_DETACH:
 		do_detach(spawner, request->number, out);

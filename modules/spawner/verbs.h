@@ -11,8 +11,5 @@ extern const struct control_events verbs_control_events;
 
 /* Opens all logs anew and hands them on; false and a sentence. */
 bool verbs_reopen_logs(struct spawner *spawner, char *error, size_t error_size);
-/* Checks the configuration as it stands on the disk now (this version applies it by a
- * restart only); a sentence either way. */
-bool verbs_reload(struct spawner *spawner, char *text, size_t text_size);
 
 #endif

@@ -37,8 +37,23 @@ workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state
 	uint32_t count = 0;
 
 	list_each (&workers->states[state], node)
-		count += container_of(node, struct worker, node)->app->id == app_id ? 1 : 0;
+		if (container_of(node, struct worker, node)->app->id == app_id &&
+		    container_of(node, struct worker, node)->role == NULL)
+			count++;
 	return count;
+}
+
+enum group_roll
+workers_roll(const struct workers *workers, uint32_t app_id)
+{
+	const struct scoreboard_group *board = &workers->board->groups[app_id];
+	uint32_t generation = atomic_load_explicit(&board->generation, memory_order_acquire);
+	uint32_t roll = atomic_load_explicit(&board->roll, memory_order_relaxed);
+
+	/* it has not taken note of it yet */
+	if (generation != workers->generations[app_id])
+		return ROLL_RUNNING;
+	return roll < ROLL_N ? (enum group_roll)roll : ROLL_NONE;
 }
 
 struct worker *
@@ -135,8 +150,8 @@ close_control(struct worker *worker)
 	close(fd);
 }
 
-static void
-close_everything(struct worker *worker)
+void
+worker_reset(struct worker *worker)
 {
 	const char *name = strrchr(worker->record.socket_path, '/');
 
@@ -158,6 +173,7 @@ worker_bury(struct grave *grave)
 {
 	struct worker *worker = container_of(grave, struct worker, grave);
 
+	config_release(worker->app->config);
 	free(worker->failure);
 	free(worker);
 }
@@ -167,9 +183,11 @@ worker_end(struct worker *worker)
 {
 	struct workers *workers = worker->table;
 
-	close_everything(worker);
+	worker_reset(worker);
 	slot_give_back(worker);
 	list_remove(&worker->node);
+	if (worker->role != NULL)
+		worker->role->ended(worker);
 	explicit_bzero(worker->record.password, sizeof(worker->record.password));
 	loop_bury(workers->loop, &worker->grave);
 	workers->events->ended(workers);
@@ -205,8 +223,18 @@ failure_report(struct worker *worker, const char *how)
 		failure_add(failure, " Its last output:\n%s", last);
 	else
 		failure_add(failure, " It wrote nothing.");
-	worker->table->events->failed(worker, failure);
+	if (worker->role != NULL)
+		worker->role->failed(worker, failure);
+	else
+		worker->table->events->failed(worker, failure);
 	free(failure);
+}
+
+void
+worker_refuse(struct worker *worker, const struct failure *failure)
+{
+	worker->table->events->failed(worker, failure);
+	worker_end(worker);
 }
 
 static void
@@ -354,6 +382,10 @@ worker_kill(struct worker *worker, const char *why)
 {
 	if (worker->state == WORKER_KILLED)
 		return;
+	if (worker->state == WORKER_STARTING && worker->child.pid == 0) {
+		worker_end(worker); /* its preloader has not made it yet */
+		return;
+	}
 	if (why != NULL)
 		log_warn("application %s: killing process %d: %s", worker->app->name, worker->child.pid, why);
 	/* reported, if it is a failure, when it is reaped */
@@ -394,7 +426,8 @@ ended_log(struct worker *worker, const struct child_end *end, const char *how, i
 	const char *name = worker->app->name;
 
 	if (worker->state == WORKER_RUNNING && (end->by_signal || end->number != 0))
-		log_warn("application %s: process %d ended: %s", name, pid, how);
+		log_warn("application %s: %s %d ended: %s", name, worker->role != NULL ? "preloader" : "process", pid,
+		         how);
 	else if (worker->state == WORKER_RUNNING)
 		log_notice("application %s: process %d ended by itself: %s", name, pid, how);
 	else if (worker->has_slot)
@@ -416,7 +449,7 @@ worker_ended(struct child *child, const struct child_end *end)
 		free(worker->failure);
 		worker->failure = NULL;
 		worker->another_port = false;
-		close_everything(worker);
+		worker_reset(worker);
 		worker_move(worker, WORKER_STARTING);
 		if (worker->again(worker))
 			return;
@@ -439,6 +472,8 @@ worker_new(struct workers *workers, const struct app_config *app)
 		abort();
 	worker->table = workers;
 	worker->app = app;
+	config_retain(app->config);
+	worker->record.generation = workers->generations[app->id];
 	worker->state = WORKER_STARTING;
 	worker->child.pidfd = -1;
 	worker->child.ended = worker_ended;
@@ -459,6 +494,14 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 
 	if (worker->state != WORKER_STARTING)
 		return;
+	timer_cancel(workers->loop, &worker->timer);
+	timer_cancel(workers->loop, &worker->probe);
+	if (worker->role != NULL) {
+		close_fd(&worker->error_fd);
+		worker_move(worker, WORKER_RUNNING);
+		worker->role->ready(worker);
+		return;
+	}
 	worker->door_fd = socket_listen_loopback(&record->door_port, (int)workers->config->socket_backlog);
 	if (worker->door_fd < 0) {
 		worker_fail(worker, 0, "no door could be opened for it on 127.0.0.1: %s", strerror(errno));
@@ -477,8 +520,6 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 	record->started_ms = workers->loop->now_ms;
 	random_password(record->password, PASSWORD_CHARS);
 	worker->spawn_end_unix_us = clock_unix_us();
-	timer_cancel(workers->loop, &worker->timer);
-	timer_cancel(workers->loop, &worker->probe);
 	close_fd(&worker->error_fd);
 	worker_move(worker, WORKER_RUNNING);
 	attempts_reset(&workers->attempts[worker->app->id]);

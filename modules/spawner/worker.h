@@ -16,6 +16,9 @@
  *                           v             reaped        v
  *                         (none) <---------------   KILLED: SIGKILL to the group
  *
+ * A preloader (preloader.h) is a worker without door and slot.  A process that it is to fork is STARTING
+ * without a pid until it has said hello.
+ *
  * A worker is reaped from any state.  Its slot is given out again only some
  * time after the balancer was told that it is gone.
  */
@@ -61,6 +64,15 @@ struct worker_metrics {
 	uint32_t threads, descriptors;
 };
 
+struct worker;
+
+/* What a preloader does otherwise. */
+struct worker_role {
+	void (*ready)(struct worker *preloader);
+	void (*failed)(struct worker *preloader, const struct failure *failure); /* instead of workers->events->failed */
+	void (*ended)(struct worker *preloader);
+};
+
 struct worker {
 	struct list_node node; /* table->states[state] */
 	enum worker_state state;
@@ -77,12 +89,15 @@ struct worker {
 	size_t control_len;
 	int error_fd;       /* `passenger exec`'s sentence; -1: none */
 	struct timer timer; /* STARTING: deadline; afterwards: the next rung of the ladder */
-	struct timer probe; /* STARTING, port: look again */
+	struct timer probe; /* STARTING, port: look again; to be forked: deadline of its hello; preloader: idle time */
 	uint64_t probe_ms;
 	uint32_t probes_elsewhere; /* in a row: it listens, but not where it should */
 	uint32_t port_tries;
 	bool (*again)(struct worker *worker); /* starts it once more on another port; false: it was given up and reported */
 	struct failure *failure;              /* FAILED: until it is reported */
+	const struct worker_role *role;       /* NULL: it serves requests */
+	char preloader[40];                   /* gupid of the one that forked it; "": none */
+	uint32_t forks;                       /* how often a preloader was told to fork it */
 	bool another_port;                    /* FAILED, but only the port was to blame */
 	uint64_t drain_ms, term_ms;           /* rungs of the ladder */
 	bool has_slot;
@@ -124,12 +139,15 @@ struct workers {
 	uint64_t next_serial;
 	struct worker_slot slots[SCOREBOARD_PROCESSES];
 	struct attempts attempts[SCOREBOARD_GROUPS];
+	uint32_t generations[SCOREBOARD_GROUPS]; /* restarts of each application so far */
 };
 
 void workers_init(struct workers *workers);
 /* All of any state. */
 uint32_t workers_count(const struct workers *workers);
 uint32_t workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state);
+/* What its newest restart has come to. */
+enum group_roll workers_roll(const struct workers *workers, uint32_t app_id);
 /* NULL when the slot does not hold this one (any more): both numbers come from the balancer. */
 struct worker *workers_by_serial(const struct workers *workers, uint32_t slot, uint64_t serial);
 /* A ready one, or NULL. */
@@ -146,6 +164,10 @@ void worker_fail(struct worker *worker, uint64_t grace_ms, const char *format, .
 void worker_fail_port(struct worker *worker, const char *format, ...) printf_like(2, 3);
 /* No process came to be, as the sentence says: reported, and gone. */
 void worker_abandon(struct worker *worker, const char *sentence);
+/* Without a process of its own: reported with somebody else's failure, and gone. */
+void worker_refuse(struct worker *worker, const struct failure *failure);
+/* Without a process: gives back whatever was made for its start. */
+void worker_reset(struct worker *worker);
 /* Down the ladder, in the application's own times or in these. One that is on it already only ever goes faster. */
 void worker_retire(struct worker *worker);
 void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);

@@ -82,6 +82,29 @@ spawn_self(pid_t *pid, const char *const *argv, const char *const *envp, const s
 	return error;
 }
 
+static struct child *
+child_by_pid(const struct children *children, pid_t pid)
+{
+	list_each (&children->list, node) {
+		struct child *child = container_of(node, struct child, node);
+		if (child->pid == pid)
+			return child;
+	}
+	return NULL;
+}
+
+static bool
+child_take(struct children *children, struct child *child, pid_t pid)
+{
+	child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (child->pidfd < 0)
+		return false;
+	fcntl(child->pidfd, F_SETFD, FD_CLOEXEC);
+	child->pid = pid;
+	list_append(&children->list, &child->node);
+	return true;
+}
+
 bool
 child_start(struct children *children, struct child *child, const char *const *argv, const char *const *envp,
             const struct child_fd *fds, size_t fd_count)
@@ -99,18 +122,29 @@ child_start(struct children *children, struct child *child, const char *const *a
 		errno = error;
 		return false;
 	}
-	child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (child->pidfd < 0) {
+	if (!child_take(children, child, pid)) {
 		int saved = errno;
 		kill(pid, SIGKILL); /* not reaped yet, so the number is still its own */
 		waitpid(pid, NULL, 0);
 		errno = saved;
 		return false;
 	}
-	fcntl(child->pidfd, F_SETFD, FD_CLOEXEC);
-	child->pid = pid;
-	list_append(&children->list, &child->node);
 	return true;
+}
+
+bool
+child_adopt(struct children *children, struct child *child, int32_t pid)
+{
+	struct procfs_stat stat;
+
+	assert(child->pid == 0);
+	/* it stays the same process while we look: only we could reap it */
+	if (pid <= 0 || child_by_pid(children, pid) != NULL || !procfs_stat(pid, &stat) || stat.parent != getpid() ||
+	    stat.session != pid || stat.group != pid) {
+		errno = ESRCH;
+		return false;
+	}
+	return child_take(children, child, pid);
 }
 
 void
@@ -128,17 +162,6 @@ child_signal_group(const struct child *child, int number)
 	/* its session and group have its number from before its first instruction */
 	if (kill(-child->pid, number) != 0)
 		child_signal(child, number);
-}
-
-static struct child *
-child_by_pid(const struct children *children, pid_t pid)
-{
-	list_each (&children->list, node) {
-		struct child *child = container_of(node, struct child, node);
-		if (child->pid == pid)
-			return child;
-	}
-	return NULL;
 }
 
 static void

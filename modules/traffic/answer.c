@@ -386,7 +386,7 @@ answer_complete(struct request *request, bool surplus)
 static void
 answer_throttle(struct request *request)
 {
-	if (request->backend != NULL && client_pending(request->client) > request->app->response_buffer_high_watermark)
+	if (request->backend != NULL && client_is_full(request->client, request->app->response_buffer_high_watermark))
 		backend_want(request->backend, false, false);
 }
 
@@ -395,7 +395,7 @@ answer_drained(struct request *request)
 {
 	request_progress(request);
 	if (request->backend != NULL && request->state == REQUEST_ANSWERING &&
-	    client_pending(request->client) <= request->app->response_buffer_high_watermark / 2)
+	    client_has_room(request->client, request->app->response_buffer_high_watermark))
 		backend_want(request->backend, true, !upload_sent(request));
 }
 

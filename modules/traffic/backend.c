@@ -199,8 +199,7 @@ backend_ping(struct traffic *traffic, struct process *process)
 	char frame[SESSION_FRAME_BYTES];
 	struct backend *backend = backend_open(traffic, process);
 	if (backend == NULL) {
-		/* Not even a connection: if it lives, its exit will tell; until then the place stays in doubt. */
-		log_warn("process %d can not be asked whether it is idle: %s", process->record.pid, strerror(errno));
+		process_ask_later(process);
 		return;
 	}
 	session_frame(frame, SESSION_FRAME_PING, 0, 0);
@@ -208,9 +207,11 @@ backend_ping(struct traffic *traffic, struct process *process)
 	backend->state = BACKEND_PINGING;
 	if (backend_write(backend, &piece, 1) != (ssize_t)sizeof(frame)) {
 		backend_close(backend);
+		process_ask_later(process);
 		return;
 	}
-	timer_set(traffic->loop, &backend->timer, process->group->app->drain_timeout_ms);
+	uint64_t patience_ms = process->patience_ms ? process->patience_ms : process->group->app->drain_timeout_ms;
+	timer_set(traffic->loop, &backend->timer, patience_ms);
 }
 
 /* It has had all the time that a process gets to finish: it is stuck in something that nobody waits for. */
@@ -221,7 +222,7 @@ backend_ping_unanswered(struct backend *backend)
 	struct process *process = backend->process;
 	backend_close(backend);
 	pool->hooks.kill(pool->hooks.owner, process,
-	                 "still busy with a request that was given up, beyond drain_timeout");
+	                 "it does not say that it is free after a request that was given up");
 }
 
 static void
@@ -244,8 +245,9 @@ backend_pong(struct backend *backend)
 		return;
 	struct process *process = backend->process;
 	if (got != 4 || memcmp(answer, "PONG", 4) != 0) {
-		/* Closed or nonsense: the loader ends.  Its exit will tell. */
+		/* Closed or nonsense: most likely it ends, and its exit will tell. */
 		backend_close(backend);
+		process_ask_later(process);
 		return;
 	}
 	timer_cancel(backend->traffic->loop, &backend->timer);

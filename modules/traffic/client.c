@@ -248,13 +248,23 @@ client_flush(struct client *client)
 	client_watch(client);
 }
 
-static bool
+static void
 client_spool(struct client *client, const struct iovec *pieces, int count)
 {
 	for (int i = 0; i < count; i++)
-		if (!spool_append(&client->out, pieces[i].iov_base, pieces[i].iov_len))
-			return false;
-	return true;
+		spool_keep(&client->out, pieces[i].iov_base, pieces[i].iov_len);
+}
+
+bool
+client_is_full(const struct client *client, uint64_t high_bytes)
+{
+	return client_pending(client) > high_bytes || spool_is_stuck(&client->out);
+}
+
+bool
+client_has_room(const struct client *client, uint64_t high_bytes)
+{
+	return client_pending(client) <= high_bytes / 2 && !spool_is_stuck(&client->out);
 }
 
 /* Takes `done` bytes off the front of the pieces; the first one that is left. */
@@ -287,8 +297,7 @@ client_write(struct client *client, struct iovec *pieces, int count)
 		if (first == count)
 			return true;
 	}
-	if (!client_spool(client, pieces + first, count - first))
-		return false;
+	client_spool(client, pieces + first, count - first);
 	client_watch(client);
 	return true;
 }

@@ -73,13 +73,17 @@ struct client *client_open(struct traffic *traffic, struct listener *listener, i
                            const struct client_handler *handler, const char *peer, uint16_t peer_port);
 
 /* Writes or keeps; what is over `out`'s memory goes to its file.  False: the
- * connection is broken (it will be `gone`), or `out` could not keep it. */
+ * connection is broken (it will be `gone`). */
 bool client_write(struct client *client, struct iovec *pieces, int count) must_check;
 static inline uint64_t
 client_pending(const struct client *client)
 {
 	return spool_bytes(&client->out);
 }
+/* Over what `out` may hold of this answer, or the disk is full: whoever feeds it stops. */
+bool client_is_full(const struct client *client, uint64_t high_bytes);
+/* Enough has been taken to go on. */
+bool client_has_room(const struct client *client, uint64_t high_bytes);
 
 /* Shows the buffered input again, from the soon-queue. */
 void client_input_again(struct client *client);

@@ -5,7 +5,8 @@
 /* What a client's connection does, and what that means in the state that its request is in. */
 
 enum {
-	REQUEST_HALF_CLOSED_MS = 1000, /* a client that has shut its side gets so long for an answer to begin */
+	REQUEST_SILENT_PATIENCE_MS = 5000, /* a process that was silent for response_timeout gets no more */
+	REQUEST_HALF_CLOSED_MS = 1000,     /* a client that has shut its side gets so long for an answer to begin */
 };
 
 static void
@@ -154,6 +155,7 @@ events_too_silent(struct request *request)
 	}
 	log_warn("application '%s', process %d: %.*s %.*s: no byte for response_timeout", request->app->name,
 	         request->session.pid, STR_ARG(request->method), STR_ARG(request->target));
+	request->session.patience_ms = REQUEST_SILENT_PATIENCE_MS;
 	request_fail(request, REQUEST_END_SILENT, 504, "The application has not answered in time.");
 }
 
@@ -161,8 +163,12 @@ static void
 events_timeout(struct client *client)
 {
 	struct request *request = client->request;
-	if (client->state == CLIENT_CLOSING || (request == NULL && client->in.len == 0)) {
+	if (client->state == CLIENT_CLOSING) {
 		client_abort(client);
+		return;
+	}
+	if (request == NULL && client->in.len == 0) {
+		client_close(client);
 		return;
 	}
 	if (request == NULL) {

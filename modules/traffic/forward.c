@@ -2,6 +2,8 @@
 
 #include "wire/session_protocol.h"
 
+#include <arpa/inet.h>
+
 /* ---- a bounded writer ---- */
 
 struct writer {
@@ -58,15 +60,22 @@ last_element(struct str list)
 	return str_trim(list);
 }
 
+static bool
+is_address(struct str text)
+{
+	char z[INET6_ADDRSTRLEN], out[sizeof(struct in6_addr)];
+	return str_copy_z(z, sizeof(z), text) && (inet_pton(AF_INET, z, out) == 1 || inet_pton(AF_INET6, z, out) == 1);
+}
+
 struct str
 forward_client_address(const struct http_request *http, bool trusted, struct str peer)
 {
-	if (trusted) {
-		struct str address = last_element(field_value(http, HTTP_FIELD_X_FORWARDED_FOR));
-		if (address.len > 0 && address.len < 64)
-			return address;
-	}
-	return peer;
+	struct str list = field_value(http, HTTP_FIELD_X_FORWARDED_FOR);
+	if (!trusted || list.data == NULL)
+		return peer;
+	struct str address = last_element(list);
+	/* A client that can not be told is never taken for one on this machine. */
+	return is_address(address) ? address : STR("0.0.0.0");
 }
 
 bool

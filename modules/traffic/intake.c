@@ -134,7 +134,7 @@ intake_admit_direct(struct request *request, const struct http_request *http)
 		request_fail(request, REQUEST_END_PASSWORD, 403, "%s", direct_password_help);
 		return false;
 	}
-	request->app = process->group->app;
+	request_set_app(request, process->group->app);
 	request->process = process;
 	request->kind = direct_wants_bypass(http) ? SESSION_BYPASS : SESSION_DIRECT;
 	if (request->kind == SESSION_BYPASS && !process->record.bypass) {
@@ -156,7 +156,7 @@ intake_route(struct request *request, const struct http_request *http)
 	}
 	if (client->listener->kind == LISTENER_DOOR)
 		return intake_admit_direct(request, http);
-	request->app = route_find(request->traffic->config, client->listener->config, http->authority, http->path);
+	request_set_app(request, route_find(request->traffic->config, client->listener->config, http->authority, http->path));
 	if (request->app == NULL) {
 		request_fail(request, REQUEST_END_NO_ROUTE, 404, "No application is configured for http://%.*s%.*s",
 		             STR_ARG(http->authority), STR_ARG(http->path));

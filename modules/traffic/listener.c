@@ -15,6 +15,7 @@
 enum {
 	LISTENER_ACCEPTS_A_TURN = 64,
 	LISTENER_PAUSE_MS = 100, /* without descriptors */
+	LISTENER_COMPLAIN_MS = 10000,
 };
 
 static void
@@ -72,8 +73,19 @@ listener_admit(struct listener *listener, int fd, const struct sockaddr_storage 
 	if (client == NULL)
 		return;
 	listener->accepted++;
-	client_deadline(client, traffic->config->head_timeout_ms);
+	client_deadline(client, traffic->config->idle_timeout_ms);
 	atomic_fetch_add_explicit(&traffic->scoreboard->connections, 1, memory_order_relaxed);
+}
+
+/* Once in a while: it is tried again many times a second. */
+static void
+listener_complain(struct listener *listener, int error)
+{
+	uint64_t now = listener->traffic->loop->now_ms;
+	if (listener->complained_ms != 0 && now - listener->complained_ms < LISTENER_COMPLAIN_MS)
+		return;
+	listener->complained_ms = now;
+	log_warn("connections wait: %s (%u are open)", strerror(error), listener->traffic->clients.count);
 }
 
 static void
@@ -98,7 +110,7 @@ listener_ready(struct watch *watch, uint32_t events)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			/* The connection stays in the backlog; asking again at once would only spin. */
-			log_warn("connections wait: %s (%u are open)", strerror(errno), traffic->clients.count);
+			listener_complain(listener, errno);
 			listener_pause(listener);
 			timer_set(traffic->loop, &listener->pause, LISTENER_PAUSE_MS);
 		}

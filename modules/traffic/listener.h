@@ -23,6 +23,7 @@ struct listener {
 	const struct client_handler *handler;
 	struct timer pause; /* out of descriptors: try again */
 	uint64_t accepted;
+	uint64_t complained_ms; /* when the log was last told of it */
 };
 
 /* Takes the descriptor; accepts from listener_resume() on.  NULL and errno. */

@@ -71,9 +71,23 @@ request_new(struct client *client)
 	return request;
 }
 
+void
+request_set_app(struct request *request, const struct app_config *app)
+{
+	request->app = app;
+	if (app == NULL || app->config == NULL)
+		return;
+	config_retain(app->config);
+	app->config->requests++;
+}
+
 static void
 request_release(struct request *request)
 {
+	if (request->app != NULL && request->app->config != NULL) {
+		request->app->config->requests--;
+		config_release(request->app->config);
+	}
 	spool_free(&request->up);
 	arena_reset(&request->arena);
 	if (request_spare_count < REQUEST_SPARES_MAX)
@@ -110,6 +124,14 @@ count_end(const struct request *request)
 	atomic_fetch_add_explicit(&board->response_histogram[bucket], 1, memory_order_relaxed);
 }
 
+/* What was handed to a client that is gone and what it got are not the same. */
+static uint64_t
+request_bytes_out(const struct request *request)
+{
+	uint64_t pending = client_pending(request->client);
+	return request->answer_bytes > pending ? request->answer_bytes - pending : 0;
+}
+
 static void
 log_end(const struct request *request)
 {
@@ -128,7 +150,7 @@ log_end(const struct request *request)
 		.pid = request->session.pid,
 		.direct = request->kind != SESSION_BALANCED,
 		.status = request->status,
-		.bytes_out = request->answer_bytes,
+		.bytes_out = request_bytes_out(request),
 		.received_us = request->received_us,
 		.total_ms = now - request->received_ms,
 		.queue_ms = request->sent_ms ? request->sent_ms - request->received_ms : now - request->received_ms,
@@ -326,8 +348,8 @@ request_take_process(struct request *request)
 			request_progress(request);
 		return;
 	}
-	struct group *group = pool_group(request->traffic->pool, app->id);
-	switch (group_take(group, &request->session)) {
+	struct group *group = pool_group_of(request->traffic->pool, app);
+	switch (group != NULL ? group_take(group, &request->session) : GROUP_STOPPED) {
 	case GROUP_TAKEN:
 		request_connect(request);
 		return;
@@ -362,7 +384,8 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 	struct process *process = request->session.process;
 	bool unsent = request->head_sent == 0;
 	int32_t pid = process ? process->record.pid : request->session.pid;
-	bool again = request_can_repeat(request) && (unsent || http_method_safe(request->method_id));
+	bool again = request_can_repeat(request) &&
+	             (unsent || (http_method_safe(request->method_id) && request->repeats++ < REQUEST_REPEATS_MAX));
 	request_drop_backend(request);
 	if (process != NULL && unsent && process->record.port != 0)
 		group_detach(process); /* its port is closed: it is going, whatever else */
@@ -381,7 +404,7 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 static void
 request_spawn_failed(struct request *request)
 {
-	struct group *group = pool_group(request->traffic->pool, request->app->id);
+	struct group *group = pool_group_of(request->traffic->pool, request->app);
 	struct str rest = str_from(group ? group->failure : ""), id = {0}, summary = {0};
 	if (!str_split(&rest, '\n', &id))
 		id = STR("?");

@@ -55,7 +55,8 @@ enum request_end {
 };
 const char *request_end_text(enum request_end end);
 
-enum { REQUEST_TRIES_MAX = 4, REQUEST_INTERIM_MAX = 32 };
+/* tries: connections that were made; repeats: requests that were sent and not answered */
+enum { REQUEST_TRIES_MAX = 4, REQUEST_REPEATS_MAX = 1, REQUEST_INTERIM_MAX = 32 };
 
 struct request {
 	struct session session;
@@ -86,7 +87,7 @@ struct request {
 	uint64_t body_bytes;          /* payload read so far */
 	struct spool up;              /* in the form that the backend gets */
 	struct backend *backend;
-	unsigned tries;
+	unsigned tries, repeats;
 
 	/* Down. */
 	struct http_scan scan;
@@ -108,6 +109,8 @@ void request_free_spares(void);
 
 /* ---- request.c ---- */
 struct request *request_new(struct client *client);
+/* Once; its generation of the configuration lives as long as the request.  NULL: none. */
+void request_set_app(struct request *request, const struct app_config *app);
 /* Counted, logged and forgotten; what becomes of the client is the caller's. */
 void request_bury(struct request *request);
 /* What becomes of the client after its request. */

@@ -90,6 +90,21 @@ spool_append(struct spool *spool, const char *data, size_t len)
 	return true;
 }
 
+void
+spool_keep(struct spool *spool, const char *data, size_t len)
+{
+	if (spool->tail.len > 0 || !spool_append(spool, data, len))
+		buf_append(&spool->tail, data, len);
+}
+
+/* Everything before it has been read. */
+static void
+spool_take_tail(struct spool *spool)
+{
+	spool_append_memory(spool, spool->tail.data, spool->tail.len);
+	buf_free(&spool->tail);
+}
+
 static void
 spool_fill_from_file(struct spool *spool)
 {
@@ -130,6 +145,8 @@ spool_peek(struct spool *spool)
 	errno = 0;
 	if (spool->first == NULL && spool->file_to > spool->file_from)
 		spool_fill_from_file(spool);
+	else if (spool->first == NULL && spool->tail.len > 0)
+		spool_take_tail(spool);
 	struct block *block = spool->first;
 	if (block == NULL)
 		return str_make(NULL, 0);
@@ -163,6 +180,7 @@ spool_free(struct spool *spool)
 		spool->first = block->next;
 		block_give(block);
 	}
+	buf_free(&spool->tail);
 	if (spool->file_fd >= 0)
 		close(spool->file_fd);
 	spool_init(spool, spool->memory_max, spool->dir);

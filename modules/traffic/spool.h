@@ -8,6 +8,7 @@
 #define TRAFFIC_SPOOL_H
 
 #include "base/block.h"
+#include "base/buf.h"
 #include "base/str.h"
 
 #include <sys/uio.h>
@@ -19,16 +20,25 @@ struct spool {
 	int file_fd; /* -1: none */
 	uint64_t file_from, file_to;
 	const char *dir; /* where the file goes; NULL: memory only */
+	struct buf tail; /* behind the file: what spool_keep() could not write to it */
 };
 
 void spool_init(struct spool *spool, uint64_t memory_max, const char *dir);
 /* False when it must go to a file and that cannot be had or is full (errno);
  * then nothing of it was added. */
 bool spool_append(struct spool *spool, const char *data, size_t len) must_check;
+/* Like spool_append(), but keeps it in memory when the file can not take it:
+ * the caller must stop what feeds it while spool_is_stuck(). */
+void spool_keep(struct spool *spool, const char *data, size_t len);
+static inline bool
+spool_is_stuck(const struct spool *spool)
+{
+	return spool->tail.len > 0;
+}
 static inline uint64_t
 spool_bytes(const struct spool *spool)
 {
-	return spool->memory_bytes + (spool->file_to - spool->file_from);
+	return spool->memory_bytes + (spool->file_to - spool->file_from) + spool->tail.len;
 }
 /* The next bytes in memory; brings a block in from the file when memory is
  * empty.  Empty when there is nothing (or, errno set, when the file fails). */

@@ -17,7 +17,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -62,8 +61,8 @@ class Path:
             raise SystemExit('%s: failed requests\n%s' % (self.title, said))
         requests = int(re.search(r'(\d+) requests in', said).group(1))
         return {'rate': float(re.search(r'Requests/sec:\s*([\d.]+)', said).group(1)),
-                'p50': milliseconds(re.search(r'50%\s+(\S+)', said).group(1)),
-                'p99': milliseconds(re.search(r'99%\s+(\S+)', said).group(1)),
+                'p50': milliseconds(re.search(r'(?m)^ +50% +(\S+)', said).group(1)),
+                'p99': milliseconds(re.search(r'(?m)^ +99% +(\S+)', said).group(1)),
                 'cpu': {name: (after[name] - before[name]) / requests * 1e6 for name in after}}
 
     def measure(self, seconds):

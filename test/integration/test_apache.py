@@ -138,30 +138,52 @@ def test_connections_to_passenger_are_used_again(road):
 
 
 def test_two_hundred_clients(road):
-    """200 concurrent clients, no failed request."""
+    """200 concurrent clients, no failed request.  A connection that Apache closed while it was idle, before any octet of
+    an answer, is made anew as every HTTP client does: RFC 9112 9.3.1; that is counted too."""
     p, web = road
-    failures, lock = [], threading.Lock()
+    failures, stale, lock = [], [], threading.Lock()
 
     def work():
-        try:
-            with client.Connection(web.address, 60) as c:
-                for _ in range(10):
-                    r = c.request('GET', '/')
-                    if r.status != 200:
+        connection, used = None, False
+        for _ in range(10):
+            while True:
+                try:
+                    if connection is None:
+                        connection, used = client.Connection(web.address, 60), False
+                    r = connection.request('GET', '/')
+                except (client.Closed, ConnectionError) as e:
+                    connection.close()
+                    if used and not connection.buffer and not getattr(e, 'data', b''):
+                        connection = None
                         with lock:
-                            failures.append(r)
-                    if r.closes:
-                        return
+                            stale.append(e)
+                        continue
+                    raise
+                break
+            if r.status != 200:
+                with lock:
+                    failures.append(r)
+            used = True
+            if r.closes:
+                connection.close()
+                connection = None
+        if connection:
+            connection.close()
+
+    def run():
+        try:
+            work()
         except Exception as e:  # a thread must tell, whatever it was
             with lock:
                 failures.append(e)
-    threads = [threading.Thread(target=work) for _ in range(200)]
+    threads = [threading.Thread(target=run) for _ in range(200)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     assert not failures, (len(failures), failures[:3], web.log()[-1000:])
     assert p.status()['balancer']['requests'] >= 2000
+    print('2000 requests of 200 clients, 0 failed, %d idle connections closed by Apache' % len(stale))
 
 
 SIZES = [200_000_000, pytest.param(2_000_000_000, marks=pytest.mark.slow)]

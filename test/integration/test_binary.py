@@ -39,8 +39,9 @@ def test_small():
 
 
 @shipped
+@pytest.mark.root
 def test_idle_memory(box):
-    """Spawner and balancer idle together use under 3 MB PSS."""
+    """Spawner and balancer idle together use under 3 MB PSS.  (Only root may read the balancer's.)"""
     p = box.serve('ruby')
     p.get('/hello')
     p.wait_idle()

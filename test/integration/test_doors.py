@@ -64,7 +64,7 @@ def test_row_wrong_or_no_password(box, kind):
                 assert r.header('content-type').startswith('text/plain')
                 assert not r.all('www-authenticate') and not r.all('access-control-allow-origin')
     assert not os.path.exists(box.work + '/count')
-    assert p.processes()[0]['refused_direct'] == 3 * len(BAD)
+    wait_until(lambda: p.processes()[0]['refused_direct'] == 3 * len(BAD), 5, 'all to be counted')
     assert p.processes()[0]['processed'] == 0
     p.wait_log(r'(?i)password')
     assert door.password not in p.log() and 'A' * 16 not in p.log()
@@ -209,7 +209,8 @@ def test_row_ten_parallel(box, kind):
     door = p.doors()[0]
     answers = parallel(10, lambda i: door.request('/inside?ms=30', timeout=20).json()['inside'])
     assert answers == [1] * 10
-    assert p.processes()[0]['processed_direct'] == 10
+    p.wait_idle()
+    wait_until(lambda: p.processes()[0]['processed_direct'] == 10, 5, 'all to be counted')
 
 
 def test_row_ten_parallel_unlimited(box):
@@ -308,7 +309,8 @@ def test_row_counts(box, kind):
         assert running['requests'][0]['path'].startswith('/sleep')
         assert c.response().status == 200
     p.wait_idle()
-    assert p.processes()[0]['processed'] == 1 and p.processes()[0]['processed_direct'] == 1
+    wait_until(lambda: p.processes()[0]['processed'] == 1, 5)
+    assert p.processes()[0]['processed_direct'] == 1
     assert p.processes()[0]['last_used_ago_ms'] < 10000
 
 
@@ -322,7 +324,7 @@ def test_row_idle_timer(box, kind):
         assert door.request('/x').json()['pid'] == pid
         time.sleep(0.2)
     wait_until(lambda: p.process(pid) is None, 8, 'the idle process to go')
-    assert client.refuses(door.address)
+    wait_until(lambda: client.refuses(door.address), 2, 'its door to close')
 
 
 def test_row_max_requests(box, kind):

@@ -54,6 +54,7 @@ def test_front(box, split):
     assert 'does not forward: nothing' in done.stdout
 
 
+@pytest.mark.slow
 def test_front_unix(box):
     log, p = strict(box, 'unix:' + box.path('front.sock'))
     done = run('run_corpus.py', p.front, '--corpus', os.path.join(CORPUS, 'cases'), '--scope', 'generic,passenger',

@@ -130,7 +130,7 @@ test_restart(void **state)
 	fake_apps[0].min_instances = 2;
 	struct fake_session *session = fake_door(b, SESSION_DIRECT, true);
 	fake_fail(0, "x", 100000); /* an operator who restarts has mended it */
-	group_restart(fake_group(0));
+	group_restart(fake_group(0), 1, true);
 	assert_string_equal(fake_group(0)->failure, "");
 	fake_settle();
 	assert_int_equal(fake_retired, 1);

@@ -303,6 +303,7 @@ attach(unsigned app)
 	                               ? 0
 	                               : 1 + (int32_t)roll((uint32_t)model_configs[app].concurrency),
 		.protocol = roll(4) ? APP_PROTOCOL_SESSION : APP_PROTOCOL_HTTP,
+		.generation = pool_group(&model_pool, app)->generation,
 		.started_ms = model_loop.now_ms,
 	};
 	struct model_process *process = &model_processes[slot];
@@ -336,7 +337,7 @@ spawn_answers(unsigned app)
 		attach(app);
 		return;
 	}
-	uint64_t next_try_ms = roll(3) * 200;
+	uint64_t next_try_ms = 1 + roll(3) * 200;
 	model_apps[app].spawning--;
 	model_apps[app].failing = true;
 	model_apps[app].backoff_until_ms = model_loop.now_ms + next_try_ms;
@@ -379,7 +380,7 @@ restart(unsigned app)
 			model_processes[i].enabled = false;
 	model_apps[app].failing = false;
 	model_apps[app].backoff_until_ms = 0;
-	group_restart(pool_group(&model_pool, app));
+	group_restart(pool_group(&model_pool, app), pool_group(&model_pool, app)->generation + 1, true);
 }
 
 /* ---- the walk ---- */
@@ -451,6 +452,7 @@ begin_epoch(void)
 		model_configs[i].min_instances = roll(3);
 		model_configs[i].max_instances = roll(2) ? 0 : 1 + roll(4);
 		model_configs[i].pool_idle_time_ms = roll(2) ? 0 : 100 + roll(3000);
+		model_configs[i].drain_timeout_ms = UINT64_C(1) << 40;
 		model_configs[i].max_requests = roll(2) ? 0 : 1 + roll(30);
 		model_configs[i].max_request_queue_size = roll(2) ? 0 : 1 + roll(8);
 		model_configs[i].max_request_queue_time_ms = roll(2) ? 0 : 1 + roll(1000);

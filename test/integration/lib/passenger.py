@@ -320,6 +320,15 @@ class Passenger:
     def connect(self, timeout=10):
         return client.Connection(self.front, timeout)
 
+    def hold(self, count, path='/sleep?ms=%d', ms=1500):
+        """So many clients that wait for a slow answer: their connections."""
+        out = []
+        for _ in range(count):
+            connection = self.connect(30)
+            connection.start('GET', path % ms)
+            out.append(connection)
+        return out
+
     # --- ending -------------------------------------------------------------
 
     def signal(self, number):

@@ -125,3 +125,10 @@ def touching(directory):
             if identity(pid):
                 out.append((pid, read(pid, 'cmdline').replace(b'\0', b' ').decode('latin-1')))
     return out
+
+
+def cwd(pid):
+    try:
+        return os.readlink('/proc/%d/cwd' % pid)
+    except OSError:
+        return None

@@ -5,7 +5,8 @@ const fs = require('fs');
 const http = require('http');
 
 const server = http.createServer((req, res) => {
-	const list = 'for (const fd of fs.readdirSync("/proc/self/fd")) try { console.log(fd, fs.readlinkSync("/proc/self/fd/" + fd)) } catch {}';
+	const list = 'for (const fd of fs.readdirSync("/proc/self/fd")) ' +
+		'try { console.log(fd, fs.readlinkSync("/proc/self/fd/" + fd)) } catch {}';
 	const child = execFileSync(process.execPath, ['-e', list], { stdio: ['inherit', 'pipe', 'inherit'] });
 	res.setHeader('Content-Type', 'application/json');
 	res.end(JSON.stringify({

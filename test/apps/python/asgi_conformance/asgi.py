@@ -19,11 +19,11 @@ def tell(what, value=None):
     sys.stderr.write(json.dumps([what, plain(value)]) + "\n")
 
 
-async def tried(send, message):
+async def tried(send, message, what="raised"):
     try:
         await send(message)
     except Exception as error:
-        tell("raised", [type(error).__name__, isinstance(error, OSError), str(error)])
+        tell(what, [type(error).__name__, isinstance(error, OSError), str(error)])
         return True
     return False
 
@@ -204,9 +204,9 @@ async def websocket(scope, receive, send):
 async def lifespan(scope, receive, send):
     tell("lifespan scope", {name: value for name, value in scope.items()})
     tell("lifespan", await receive())
-    await tried(send, {"type": "lifespan.shutdown.complete"})
+    await tried(send, {"type": "lifespan.shutdown.complete"}, "lifespan raised")
     await send({"type": "lifespan.startup.complete"})
-    await tried(send, {"type": "lifespan.startup.complete"})
+    await tried(send, {"type": "lifespan.startup.complete"}, "lifespan raised")
     tell("lifespan", await receive())
     await send({"type": "lifespan.shutdown.complete"})
 

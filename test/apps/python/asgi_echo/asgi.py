@@ -4,7 +4,8 @@ import json
 
 
 async def application(scope, receive, send):
-    assert scope["type"] == "http"
+    if scope["type"] != "http":
+        raise NotImplementedError(scope["type"])
     digest = hashlib.sha1()
     length, more = 0, True
     while more:

@@ -11,7 +11,8 @@ async def watch(receive):
 
 
 async def application(scope, receive, send):
-    assert scope["type"] == "http"
+    if scope["type"] != "http":
+        raise NotImplementedError(scope["type"])
     query = parse_qs(scope["query_string"].decode())
     count, seconds = int(query.get("n", ["3"])[0]), int(query.get("ms", ["0"])[0]) / 1000
     watcher = asyncio.ensure_future(watch(receive))

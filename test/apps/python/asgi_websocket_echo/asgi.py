@@ -33,6 +33,7 @@ async def application(scope, receive, send):
     if scope["type"] == "websocket":
         await websocket(receive, send)
         return
-    assert scope["type"] == "http"
+    if scope["type"] != "http":
+        raise NotImplementedError(scope["type"])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"%d\n" % count})

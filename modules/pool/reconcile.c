@@ -1,0 +1,160 @@
+/*
+ * The groups become what a generation of the configuration says.
+ */
+#include "pool/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Ids may be given out again, and what speaks another protocol is another group. */
+static bool
+is_same(const struct group *group, const struct app_config *app)
+{
+	return strcmp(group->app->name, app->name) == 0 && group->app->type->protocol == app->type->protocol;
+}
+
+struct group *
+pool_group_of(struct pool *pool, const struct app_config *app)
+{
+	struct group *group = pool_group(pool, app->id);
+	return group != NULL && is_same(group, app) ? group : NULL;
+}
+
+static void
+group_set_app(struct group *group, const struct app_config *app)
+{
+	struct config *before = group->app != NULL ? group->app->config : NULL;
+	config_retain(app->config);
+	group->app = app;
+	config_release(before);
+	group->closes_ms = 0;
+	timer_cancel(group->pool->loop, &group->closing);
+	struct list *enabled = &group->processes[PROCESS_ENABLED];
+	while (app->max_instances > 0 && enabled->count > (uint64_t)app->max_instances)
+		group_detach(container_of(list_first(enabled), struct process, node));
+}
+
+void
+group_bury(struct grave *grave)
+{
+	struct group *group = container_of(grave, struct group, grave);
+	free(group->heap);
+	free(group);
+}
+
+static void
+group_end(struct group *group)
+{
+	struct pool *pool = group->pool;
+	pool->spawning -= group->spawning;
+	if (pool->by_app[group->app->id] == group)
+		pool->by_app[group->app->id] = NULL;
+	list_remove(&group->node);
+	list_remove(&group->starved);
+	timer_cancel(pool->loop, &group->backoff);
+	timer_cancel(pool->loop, &group->closing);
+	loop_soon_cancel(&group->pump);
+	config_release(group->app->config);
+	group->grave.bury = group_bury;
+	loop_bury(pool->loop, &group->grave);
+}
+
+static void
+group_closing_due(struct timer *timer)
+{
+	struct group *group = container_of(timer, struct group, closing);
+	const struct config *config = group->app->config;
+	struct list_node *node;
+	uint32_t members = 0;
+	if (config == NULL || config->requests == 0 || group->closes_ms <= group->pool->loop->now_ms) {
+		group_fail_queue(group, SESSION_STOPPED);
+		while ((node = list_first(&group->processes[PROCESS_ENABLED])) != NULL)
+			group_replace(container_of(node, struct process, node));
+	}
+	for (int state = 0; state < PROCESS_STATE_N; state++)
+		members += group->processes[state].count;
+	if (members == 0 && group->spawning == 0 && group->queue.count == 0 && (config == NULL || config->requests == 0))
+		group_end(group);
+	else
+		timer_set(group->pool->loop, timer, POOL_CLOSING_MS);
+}
+
+static void
+group_close(struct group *group)
+{
+	if (group->closes_ms != 0)
+		return;
+	group->closes_ms = group->pool->loop->now_ms + group->app->drain_timeout_ms;
+	group_set_roll(group, ROLL_NONE);
+	timer_set(group->pool->loop, &group->closing, 0);
+}
+
+static void
+group_new(struct pool *pool, const struct app_config *app)
+{
+	struct group *group = calloc(1, sizeof(*group));
+	if (group == NULL)
+		abort();
+	assert(app->id < SCOREBOARD_GROUPS);
+	group->pool = pool;
+	group->closing.due = group_closing_due;
+	config_retain(app->config);
+	group->app = app;
+	group->board = &pool->scoreboard->groups[app->id];
+	group->pump.run = group_pumped;
+	group->backoff.due = group_backoff_over;
+	list_init(&group->queue);
+	for (int state = 0; state < PROCESS_STATE_N; state++)
+		list_init(&group->processes[state]);
+	/* An earlier balancer's waiters and spawns are not ours; its counters go on. */
+	atomic_store_explicit(&group->board->queued, 0, memory_order_relaxed);
+	atomic_store_explicit(&group->board->spawning, 0, memory_order_relaxed);
+	atomic_store_explicit(&group->board->oldest_queued_ms, 0, memory_order_relaxed);
+	group->generation = atomic_load_explicit(&group->board->generation, memory_order_relaxed);
+	group->roll = atomic_load_explicit(&group->board->roll, memory_order_relaxed);
+	group->roll_size = atomic_load_explicit(&group->board->roll_size, memory_order_relaxed);
+	/* Answers to what the one before has asked for come here. */
+	if (pool->by_app[app->id] != NULL) {
+		group->spawning = pool->by_app[app->id]->spawning;
+		pool->by_app[app->id]->spawning = 0;
+	}
+	list_append(&pool->groups, &group->node);
+	pool->by_app[app->id] = group;
+}
+
+/* The idlest go until the rest has room. */
+static void
+pool_shrink(struct pool *pool)
+{
+	struct process *idlest;
+	uint64_t count = pool->process_count;
+	for (; count > (uint64_t)pool->config->max_pool_size && (idlest = pool_idlest(pool, NULL)) != NULL; count--)
+		group_detach(idlest);
+}
+
+void
+pool_configure(struct pool *pool, const struct config *config)
+{
+	pool->config = config;
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		const struct app_config *app = config_app_by_id(config, group->app->id);
+		if (app != NULL && app->enabled && is_same(group, app))
+			group_set_app(group, app);
+		else
+			group_close(group);
+	}
+	for (size_t i = 0; i < config->app_count; i++) {
+		const struct app_config *app = config->apps[i];
+		struct group *group = pool_group(pool, app->id);
+		if (app->enabled && (group == NULL || !is_same(group, app)))
+			group_new(pool, app);
+	}
+	if (pool->state != POOL_SERVING)
+		return;
+	pool_shrink(pool);
+	list_each (&pool->groups, node)
+		group_touch(container_of(node, struct group, node));
+	pool_reap_later(pool);
+}
+

@@ -1,0 +1,14 @@
+/*
+ * reload: another generation of the configuration, in the same spawner and the
+ * same balancer.  It is read and checked whole; when anything is wrong, nothing
+ * changes.
+ */
+#ifndef SPAWNER_RELOAD_H
+#define SPAWNER_RELOAD_H
+
+#include "spawner/core.h"
+
+/* A sentence either way: what was done, or what is wrong.  It is logged, too. */
+bool reload_begin(struct spawner *spawner, char *text, size_t text_size);
+
+#endif

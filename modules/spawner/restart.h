@@ -1,0 +1,19 @@
+/*
+ * restart: a new generation of an application's processes is wanted.  How the
+ * old ones are replaced is the balancer's affair; what came of it stands in
+ * the scoreboard.
+ */
+#ifndef SPAWNER_RESTART_H
+#define SPAWNER_RESTART_H
+
+#include "spawner/core.h"
+
+/* why: "restart", for the log.  Processes that are just being started are given up: they are of the old one. */
+void restart_begin(struct spawner *spawner, const struct app_config *app, bool at_once, const char *why);
+
+/* Processes that are just being started are not any more, except those that a preloader has yet to make and that
+ * are of `keep` (NULL: none). */
+void restart_give_up_starts(struct workers *workers, const struct app_config *app, const struct app_config *keep,
+                            const char *why);
+
+#endif

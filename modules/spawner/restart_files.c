@@ -1,0 +1,204 @@
+#include "spawner/restart_files.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/fsuid.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FOLDER_EVENTS = IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_CLOSE_WRITE };
+
+static const char *const names[RESTART_FILES_N] = {"restart.txt", "always_restart.txt"};
+
+/* From here on only what this user may see is seen. */
+static void
+see_as(uint32_t uid, uint32_t gid)
+{
+	if (geteuid() != 0)
+		return;
+	setfsgid(gid);
+	setfsuid(uid);
+}
+
+/* --- folders --------------------------------------------------------------------- */
+
+static bool
+is_watched(const struct restart_files *files, int number)
+{
+	for (size_t id = 0; id < SCOREBOARD_GROUPS; id++)
+		for (size_t i = 0; i < RESTART_FOLDERS_N; i++)
+			if (files->apps[id].watches[i] == number)
+				return true;
+	return false;
+}
+
+static void
+set_watch(struct restart_files *files, int *watch, int number)
+{
+	int before = *watch;
+
+	*watch = number > 0 ? number : 0;
+	/* several applications may share a folder, and with it the number */
+	if (before != 0 && before != number && !is_watched(files, before))
+		inotify_rm_watch(files->watch.fd, before);
+}
+
+static void
+watch_folders(struct restart_files *files, const struct app_config *app, const char *folder)
+{
+	struct restart_watched *watched = &files->apps[app->id];
+	const char *slash = strrchr(app->root, '/');
+	struct stat stat;
+	char parent[PATH_MAX];
+
+	if (files->watch.fd < 0)
+		return;
+	int number = inotify_add_watch(files->watch.fd, folder, FOLDER_EVENTS | IN_ONLYDIR);
+	if (number < 0)
+		number = inotify_add_watch(files->watch.fd, app->root, FOLDER_EVENTS | IN_ONLYDIR);
+	set_watch(files, &watched->watches[0], number);
+	number = 0;
+	if (slash != NULL && lstat(app->root, &stat) == 0 && S_ISLNK(stat.st_mode) &&
+	    str_format(parent, sizeof(parent), "%.*s/", (int)(slash - app->root), app->root))
+		number = inotify_add_watch(files->watch.fd, parent, FOLDER_EVENTS | IN_ONLYDIR);
+	set_watch(files, &watched->watches[1], number);
+}
+
+/* --- files ----------------------------------------------------------------------- */
+
+static uint64_t
+modified_ns(const char *folder, const char *name)
+{
+	struct stat stat;
+	char path[PATH_MAX];
+
+	if (!str_format(path, sizeof(path), "%s/%s", folder, name) || lstat(path, &stat) != 0)
+		return 0;
+	return (uint64_t)stat.st_mtim.tv_sec * 1000000000 + (uint64_t)stat.st_mtim.tv_nsec;
+}
+
+static void
+look(struct restart_files *files, const struct app_config *app)
+{
+	struct restart_watched *watched = &files->apps[app->id];
+	const char *news = NULL;
+	char folder[PATH_MAX];
+
+	bool absolute = app->restart_dir[0] == '/';
+	if (!str_format(folder, sizeof(folder), "%s%s%s", absolute ? "" : app->root, absolute ? "" : "/",
+	                app->restart_dir))
+		return;
+	see_as(app->uid, app->gid);
+	/* first the watch, then the look: what happens in between is seen twice, not never */
+	watch_folders(files, app, folder);
+	for (size_t i = 0; i < RESTART_FILES_N; i++) {
+		uint64_t now_ns = modified_ns(folder, names[i]);
+		if (watched->known && now_ns != 0 && now_ns != watched->modified_ns[i])
+			news = names[i];
+		watched->modified_ns[i] = now_ns;
+	}
+	see_as(0, 0);
+	watched->known = true;
+	if (news != NULL)
+		files->touched(files, app, news);
+}
+
+static void
+look_at_all(struct restart_files *files)
+{
+	for (size_t i = 0; i < files->config->app_count; i++)
+		if (files->config->apps[i]->enabled)
+			look(files, files->config->apps[i]);
+}
+
+/* --- when ------------------------------------------------------------------------ */
+
+static void
+settle_due(struct timer *timer)
+{
+	look_at_all(container_of(timer, struct restart_files, settle));
+}
+
+static void
+poll_due(struct timer *timer)
+{
+	struct restart_files *files = container_of(timer, struct restart_files, poll);
+
+	look_at_all(files);
+	timer_set(files->loop, timer, files->config->stat_throttle_rate_ms);
+}
+
+/* Of files only ours are meant, and the link that `root` may be. */
+static bool
+is_news(const struct restart_files *files, const struct inotify_event *event)
+{
+	if (event->len == 0 || (event->mask & IN_ISDIR) != 0)
+		return (event->mask & IN_IGNORED) == 0;
+	for (size_t i = 0; i < RESTART_FILES_N; i++)
+		if (strcmp(event->name, names[i]) == 0)
+			return true;
+	for (size_t id = 0; id < SCOREBOARD_GROUPS; id++)
+		if (files->apps[id].watches[1] == event->wd)
+			return true;
+	return false;
+}
+
+static void
+events_ready(struct watch *watch, uint32_t events)
+{
+	struct restart_files *files = container_of(watch, struct restart_files, watch);
+	_Alignas(struct inotify_event) char block[4096];
+	bool news = false;
+
+	(void)events;
+	ssize_t len = read(watch->fd, block, sizeof(block));
+	for (ssize_t at = 0; at < len;) {
+		const struct inotify_event *event = (const struct inotify_event *)(const void *)(block + at);
+		news = news || is_news(files, event);
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+	if (news && !timer_is_set(&files->settle))
+		timer_set(files->loop, &files->settle, RESTART_FILES_SETTLE_MS);
+}
+
+/* --- all of it ------------------------------------------------------------------- */
+
+void
+restart_files_configure(struct restart_files *files, const struct config *config)
+{
+	for (size_t id = 0; id < SCOREBOARD_GROUPS; id++) {
+		files->apps[id].known = false;
+		for (size_t i = 0; i < RESTART_FOLDERS_N; i++)
+			set_watch(files, &files->apps[id].watches[i], 0);
+	}
+	files->config = config;
+	poll_due(&files->poll);
+}
+
+void
+restart_files_open(struct restart_files *files, const struct config *config)
+{
+	files->poll.due = poll_due;
+	files->settle.due = settle_due;
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (fd < 0 || !watch_add(files->loop, &files->watch, fd, EPOLLIN, events_ready)) {
+		log_warn("restart.txt is only looked at from time to time (stat_throttle_rate): %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		files->watch.fd = -1;
+	}
+	restart_files_configure(files, config);
+}
+
+void
+restart_files_close(struct restart_files *files)
+{
+	if (files->watch.ready == NULL)
+		return;
+	watch_remove(files->loop, &files->watch);
+	close(files->watch.fd);
+}

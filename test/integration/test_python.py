@@ -1,0 +1,361 @@
+"""Python applications through the binary: what the loader's own tests (test_python_loader.py) can not
+see. WSGI and ASGI, on a front listener and through a door."""
+import base64
+import hashlib
+import json
+import os
+import shutil
+import signal
+import struct
+import time
+
+import pytest
+
+from lib import client
+from lib.passenger import PASSWORD_HEADER, PYTHON, TOP
+from lib.wait import wait_until
+
+APPS = os.path.join(TOP, 'test', 'apps', 'python')
+KEY = base64.b64encode(b'0123456789abcdef').decode()
+
+
+@pytest.fixture
+def python(box):
+    """python(app, …): passenger with one of test/apps/python."""
+    def start(name, processes=1, **options):
+        root = box.path(name)
+        if not os.path.exists(root):
+            shutil.copytree(os.path.join(APPS, name), root)
+        section = dict({'root': root, 'min_instances': processes, 'python': PYTHON}, **options)
+        return box.start(passenger={'max_pool_size': processes}, app=section, processes=processes)
+    return start
+
+
+FIRST = pytest.mark.parametrize('name, kind', [('hello', 'wsgi'), ('asgi_hello', 'asgi')])
+
+
+@FIRST
+def test_hello(python, name, kind):
+    p = python(name)
+    for address, headers in ((p.front, ()), (p.doors()[0].address, p.doors()[0].headers())):
+        with client.Connection(address) as c:
+            for _ in range(3):
+                r = c.request('GET', '/', headers)
+                assert (r.status, r.reason, r.body, r.header('content-type')) == (200, 'OK', b'hello world\n', 'text/plain')
+                assert r.header('content-length') == '12' and len(r.all('date')) == 1
+    assert p.processes()[0]['processed'] == 6 and p.processes()[0]['processed_direct'] == 3
+    assert p.stop() == 0
+
+
+@FIRST
+def test_door_needs_its_password(python, name, kind):
+    p = python(name, processes=2)
+    one, two = p.doors()
+    assert one.request('/').status == 200 and two.request('/').status == 200
+    assert client.request(one.address, '/').status == 403
+    assert client.request(one.address, '/', headers={PASSWORD_HEADER: two.password}).status == 403
+
+
+def test_what_the_application_sees(python):
+    p = python('env')
+    door = p.doors()[0]
+    seen = door.request('/a%20b?x=1', 'POST', {'X-Other': 'yes', 'Content-Type': 'text/x'}, b'body').json()
+    assert seen['PATH_INFO'] == '/a b' and seen['REQUEST_URI'] == '/a%20b?x=1' and seen['QUERY_STRING'] == 'x=1'
+    assert seen['HTTP_X_OTHER'] == 'yes' and seen['CONTENT_TYPE'] == 'text/x' and seen['CONTENT_LENGTH'] == '4'
+    assert seen['wsgi.url_scheme'] == 'http' and seen['wsgi.multithread'] is False and seen['REMOTE_ADDR'] == '127.0.0.1'
+    assert 'PASSWORD' not in json.dumps(seen) and door.password not in json.dumps(seen)
+
+
+def test_base_uri(python):
+    p = python('env', base_uri='/sub')
+    seen = p.get('/sub/x').json()
+    assert (seen['SCRIPT_NAME'], seen['PATH_INFO']) == ('/sub', '/x')
+
+
+@pytest.mark.parametrize('name', ['echo', 'asgi_echo', 'validate'])
+def test_bodies(box, python, name):
+    if name == 'validate':
+        shutil.copytree(os.path.join(APPS, 'echo'), box.path('echo'))
+    p = python(name)
+    body = os.urandom(700_000)
+    expected = (len(body), hashlib.sha1(body).hexdigest())
+    with p.connect() as c:
+        for _ in range(2):
+            r = c.request('POST', '/x', body=body).json()
+            assert (r['length'], r['sha1']) == expected
+            c.start('POST', '/x', {'Transfer-Encoding': 'chunked'})
+            c.send(client.chunked(*(body[i:i + 100_000] for i in range(0, len(body), 100_000))))
+            r = c.response().json()
+            assert (r['length'], r['sha1']) == expected
+            c.start('POST', '/x', {'Content-Length': '4', 'Expect': '100-continue'})
+            assert c.head().status == 100
+            c.send(b'body')
+            assert c.response().json()['length'] == 4
+            assert c.request('HEAD', '/x').status == 200
+    assert 'Traceback' not in p.log()
+
+
+@pytest.mark.parametrize('name', ['echo', 'asgi_echo'])
+def test_unbuffered_upload(python, name):
+    p = python(name, buffer_upload='off')
+    with p.connect() as c:
+        c.start('POST', '/x', {'Content-Length': '10'})
+        c.send(b'12345')
+        time.sleep(0.2)
+        c.send(b'67890')
+        assert c.response().json()['sha1'] == hashlib.sha1(b'1234567890').hexdigest()
+
+
+@pytest.mark.parametrize('name', ['big', 'filewrapper'])
+def test_big_answers(python, name):
+    p = python(name)
+    for query in ('', '&length=5000000', '&array=1', '&how=memory'):
+        r = p.get('/?n=5000000' + query, timeout=20)
+        assert len(r.body) == 5_000_000 and r.body.endswith(b'x' * 4_999_990)
+
+
+@pytest.mark.parametrize('name, path', [('stream', '/?n=3&ms=200'), ('asgi_stream', '/?n=3&ms=200')])
+def test_stream_comes_as_it_is_written(python, name, path):
+    p = python(name)
+    with p.connect() as c:
+        start = time.monotonic()
+        c.start('GET', path)
+        c.final_head()
+        assert time.monotonic() - start < 0.3
+        while b'part 2' not in c.buffer:
+            c.fill()
+        assert time.monotonic() - start > 0.3
+
+
+@pytest.mark.parametrize('name, secret', [('raise', 'a secret of the application')])
+def test_errors(python, name, secret):
+    p = python(name)
+    r = p.get('/')
+    assert r.status == 500 and secret not in r.text
+    p.wait_log(secret)
+    assert p.doors()[0].request('/').status == 500
+
+
+def test_client_that_leaves_ends_the_answer(python):
+    p = python('stream')
+    with p.connect() as c:
+        c.start('GET', '/?n=1000&ms=10')
+        c.final_head()
+    p.wait_log('stream: closed 1')
+    assert p.get('/?n=1').status == 200
+
+
+def test_threads(python):
+    p = python('sleep', thread_count=4)
+    assert p.processes()[0]['concurrency'] == 4
+    start = time.monotonic()
+    connections = [p.connect() for _ in range(4)]
+    for c in connections:
+        c.start('GET', '/?ms=500')
+    for c in connections:
+        assert c.response().status == 200
+        c.close()
+    assert time.monotonic() - start < 1.5
+
+
+def test_asgi_serves_many_at_once(python):
+    p = python('asgi_conformance')
+    start = time.monotonic()
+    connections = [p.connect() for _ in range(40)]
+    for c in connections:
+        c.start('GET', '/sleep?0.5')
+    for c in connections:
+        assert c.response().body == b'slept'
+        c.close()
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize('name', ['sleep', 'asgi_conformance'])
+def test_stop_lets_requests_finish(python, name):
+    p = python(name)
+    with p.connect(20) as c:
+        c.start('GET', '/?ms=1000' if name == 'sleep' else '/sleep?1.0')
+        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
+        p.signal(signal.SIGTERM)
+        assert c.response().status == 200
+    assert p.wait_exit() == 0
+
+
+@FIRST
+def test_killed_process_is_replaced(python, name, kind):
+    p = python(name)
+    before = p.doors()[0]
+    os.kill(before.pid, signal.SIGKILL)
+    after = wait_until(lambda: [d for d in p.doors() if d.pid != before.pid], 10, 'a new process')[0]
+    assert after.password != before.password
+    assert after.request('/').status == 200
+
+
+@pytest.mark.parametrize('name, cause', [('boot_raise', 'this application can not be loaded'), ('boot_exit', r'exit\(3\)')])
+def test_applications_that_do_not_start(box, name, cause):
+    root = box.path(name)
+    shutil.copytree(os.path.join(APPS, name), root)
+    p = box.start(app={'root': root, 'min_instances': 1, 'python': PYTHON}, processes=0)
+    p.wait_log(cause)
+    assert p.get('/', timeout=20).status in (500, 503)
+
+
+def test_lifespan(python):
+    p = python('asgi_lifespan')
+    assert p.get('/').body.startswith(b'from lifespan 1')
+    assert p.stop() == 0
+    assert 'lifespan.shutdown' in p.log()
+
+
+@pytest.mark.parametrize('option, text, body', [
+    ('wsgi_module', 'def make(environ, start_response):\n    start_response("200 OK", [])\n    return [b"by module"]\n', b'by module'),
+    ('asgi_module', 'async def make(scope, receive, send):\n    await send({"type": "http.response.start", "status": 200})\n'
+                    '    await send({"type": "http.response.body", "body": b"by module"})\n', b'by module')])
+def test_module(box, option, text, body):
+    box.write('pack/web/__init__.py', '')
+    box.write('pack/web/site.py', text)
+    p = box.start(app={'root': box.path('pack'), 'type': 'python', option: 'web.site:make', 'python': PYTHON})
+    assert p.get('/').body == body
+
+
+def test_options_that_can_not_be(box):
+    box.write('app/passenger_wsgi.py', 'application = None')
+    for lines, words in (('wsgi_module = a:b\nasgi_module = a:b', 'wsgi_module and asgi_module'), ('ruby = x', 'ruby'),
+                         ('command = x', 'command')):
+        ini = box.write('bad.ini', '[passenger]\nlisten = 127.0.0.1:0\n[app main]\nroot = %s\ntype = python\n%s\n' % (box.path('app'), lines))
+        done = box.run('serve', '--check', '--config', ini)
+        assert done.returncode == 2 and words in done.stderr, done
+
+
+def test_virtual_environment(box):
+    """python = the interpreter of a virtual environment: its packages are seen."""
+    venv = box.path('venv')
+    assert os.system('%s -m venv --without-pip %s' % (PYTHON, venv)) == 0
+    libraries = [folder for folder, _, _ in os.walk(venv) if folder.endswith('site-packages')]
+    with open(libraries[0] + '/only_here.py', 'w') as f:
+        f.write('BODY = b"from the environment"\n')
+    box.write('app/passenger_wsgi.py', 'from only_here import BODY\ndef application(environ, start_response):\n'
+                                       '    start_response("200 OK", [])\n    return [BODY]\n')
+    p = box.start(app={'root': box.path('app'), 'python': venv + '/bin/python'})
+    assert p.get('/').body == b'from the environment'
+
+
+# --- websockets --------------------------------------------------------------
+
+def masked(opcode, data):
+    size = bytes([128 | len(data)]) if len(data) < 126 else bytes([254]) + struct.pack('>H', len(data))
+    return bytes([128 | opcode]) + size + b'\1\2\3\4' + bytes(byte ^ (1, 2, 3, 4)[i % 4] for i, byte in enumerate(data))
+
+
+class Socket:
+    def __init__(self, address, headers=()):
+        self.c = client.Connection(address)
+        self.c.start('GET', '/', list(headers) + [('Upgrade', 'websocket'), ('Connection', 'Upgrade'), ('Sec-WebSocket-Key', KEY),
+                                                  ('Sec-WebSocket-Version', '13')])
+        self.response = self.c.response()
+
+    def accepted(self):
+        digest = hashlib.sha1((KEY + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').encode()).digest()
+        assert self.response.status == 101
+        assert self.response.header('sec-websocket-accept') == base64.b64encode(digest).decode()
+        return self
+
+    def text(self, text):
+        self.c.send(masked(1, text.encode()))
+
+    def frame(self):
+        first, size = self.c.octets(2)
+        if size == 126:
+            size = int.from_bytes(self.c.octets(2), 'big')
+        return first & 15, self.c.octets(size)
+
+
+def test_websocket(python):
+    p = python('asgi_websocket_echo')
+    door = p.doors()[0]
+    for address, headers in ((p.front, ()), (door.address, door.headers())):
+        made = Socket(address, headers).accepted()
+        # For a moment there may be one more: whether the process is free is asked for first.
+        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
+        for text in ('hello', 'x' * 5000):
+            made.text(text)
+            assert made.frame() == (1, text.encode())
+        made.text('pid')
+        assert made.frame() == (1, b'%d' % door.pid)
+        assert p.get('/').body == b'1\n'
+        made.text('close')
+        assert made.frame() == (8, struct.pack('>H', 3001) + b'as told')
+        made.c.send(masked(8, struct.pack('>H', 3001)))
+        assert made.c.ended()
+        p.wait_idle()
+    assert client.request(door.address, '/').status == 403
+    assert Socket(door.address).response.status == 403
+
+
+def test_websocket_client_that_leaves(python):
+    p = python('asgi_websocket_echo')
+    Socket(p.front).accepted().c.close()
+    p.wait_log('websocket: disconnect 1006')
+    p.wait_idle()
+
+
+# --- frameworks that nobody here wrote ----------------------------------------
+
+def test_flask(box):
+    box.write('app/wsgi.py', '''
+from flask import Flask, Response, request
+
+app = Flask(__name__)
+
+@app.route("/")
+def index():
+    return "hello from flask\\n"
+
+@app.route("/upload", methods=["POST"])
+def upload():
+    return {"length": len(request.files["file"].read()), "name": request.form["name"]}
+
+@app.route("/stream")
+def stream():
+    return Response("line %d\\n" % i for i in range(3))
+
+@app.route("/raise")
+def fail():
+    raise RuntimeError("a secret of flask")
+''')
+    p = box.start(app={'root': box.path('app'), 'python': PYTHON})
+    assert p.get('/').text == 'hello from flask\n'
+    assert p.get('/', 'HEAD').status == 200
+    form = (b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nme\r\n--b\r\nContent-Disposition: form-data; name="file"; '
+            b'filename="f"\r\n\r\n' + b'u' * 300_000 + b'\r\n--b--\r\n')
+    assert p.get('/upload', 'POST', {'Content-Type': 'multipart/form-data; boundary=b'}, form).json() == {'length': 300_000, 'name': 'me'}
+    assert p.get('/stream').text == 'line 0\nline 1\nline 2\n'
+    assert p.get('/nowhere').status == 404
+    r = p.doors()[0].request('/raise')
+    assert r.status == 500 and 'secret' not in r.text
+    p.wait_log('a secret of flask')
+
+
+@pytest.mark.parametrize('kind', ['wsgi', 'asgi'])
+def test_django(box, kind):
+    """A project as django-admin makes it, with its admin."""
+    root = box.path('app')
+    os.mkdir(root)
+    assert os.system('cd %s && %s -m django startproject site1 . >/dev/null' % (root, PYTHON)) == 0
+    assert os.system('cd %s && sed -i "s/ALLOWED_HOSTS = .*/ALLOWED_HOSTS = [\'*\']/" site1/settings.py && %s manage.py migrate >/dev/null && '
+                     'DJANGO_SUPERUSER_PASSWORD=geheim %s manage.py createsuperuser --noinput --username root --email r@example.org >/dev/null'
+                     % (root, PYTHON, PYTHON)) == 0
+    os.system('chmod -R a+rwX ' + root)
+    p = box.start(app={'root': root, 'type': 'python', kind + '_module': 'site1.%s:application' % kind, 'python': PYTHON})
+    with p.connect() as c:
+        r = c.request('GET', '/admin/login/')
+        assert r.status == 200 and 'csrfmiddlewaretoken' in r.text
+        token = r.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+        cookie = r.header('set-cookie').split(';')[0]
+        r = c.request('POST', '/admin/login/?next=/admin/', {'Cookie': cookie, 'Content-Type': 'application/x-www-form-urlencoded'},
+                      ('csrfmiddlewaretoken=%s&username=root&password=geheim&next=/admin/' % token).encode())
+        assert (r.status, r.header('location')) == (302, '/admin/')
+        cookies = '; '.join(v.split(';')[0] for v in r.all('set-cookie'))
+        r = c.request('GET', '/admin/', {'Cookie': cookies})
+        assert r.status == 200 and 'Site administration' in r.text
+    assert p.doors()[0].request('/admin/').status == 302

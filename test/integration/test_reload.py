@@ -1,0 +1,189 @@
+"""`passenger reload` and SIGHUP: the same balancer, no request lost; a wrong ini changes nothing."""
+import os
+import signal
+import time
+
+from lib import client, procs
+from lib.load import Load
+from lib.passenger import ini_text
+from lib.wait import wait_until
+from test_restart import SLOW, VERSION, deploy, pids
+
+
+def app_processes(box, name):
+    """Those that stand in this application's folder."""
+    return [pid for pid in procs.descendants(box.instances[0].pid) if procs.cwd(pid) == box.path(name)]
+
+
+class Site:
+    """An ini that a test changes."""
+
+    def __init__(self, box):
+        self.box = box
+        self.options = {'listen': 'unix:' + box.path('main.sock'), 'max_pool_size': 8}
+        self.listeners = {'main': {'address': 'unix:' + box.path('main.sock'), 'mode': '0666'}}
+        del self.options['listen']
+        self.apps = {}
+
+    def add(self, name, version=None, **options):
+        deploy(self.box, version or VERSION % name, name)
+        self.apps[name] = {'root': self.box.path(name), 'type': 'ruby', 'host': name + '.test'}
+        self.apps[name].update(options)
+
+    def text(self):
+        return ini_text(self.options, self.apps, self.listeners)
+
+    def start(self, **how):
+        self.p = self.box.start(self.text(), processes=len(self.apps), **how)
+        return self.p
+
+    def reload(self, ok=True, text=None):
+        self.box.write('passenger.ini', text or self.text())
+        done = self.box.run('reload', '--instance-dir', self.p.instance_dir)
+        assert done.returncode == (0 if ok else 1), done
+        return done.stdout + done.stderr
+
+    def get(self, name, address=None, **how):
+        return client.request(address or self.p.front, host=name + '.test', **how)
+
+
+def test_apps_come_change_and_go_under_load(box):
+    site = Site(box)
+    site.add('one', min_instances=2)
+    site.add('two')
+    p = site.start()
+    p.wait_processes(3)
+    balancer, one = p.balancer, pids(p)
+    with Load(p.front, host='one.test') as load:
+        for i in range(5):
+            site.add('three')
+            assert '1 application added, 0 removed, 0 restarted' in site.reload()
+            wait_until(lambda: site.get('three').status == 200, 20, 'the new application')
+            site.apps['one']['env.ROUND'] = i
+            del site.apps['three']
+            assert '0 applications added, 1 removed, 1 restarted' in site.reload()
+            assert site.get('three').status == 404
+            wait_until(lambda: p.group('one')['restart'] == 'none', 30, 'the rolling restart')
+        assert p.balancer == balancer
+        after = {q['pid'] for q in p.processes(app='one') if q['state'] == 'enabled'}
+        assert len(after) >= 2 and not after & one
+    assert load.answered > 50
+    assert len(p.processes(app='two')) == 1
+    wait_until(lambda: not app_processes(box, 'three'), 15, 'no process of the removed one')
+
+
+def test_limits_apply_to_living_processes(box):
+    site = Site(box)
+    site.add('one', min_instances=1)
+    p = site.start()
+    before = pids(p)
+    site.apps['one'].update(min_instances=3, drain_timeout='5s')
+    assert '0 restarted' in site.reload()
+    p.wait_processes(3)
+    assert before < pids(p)
+    site.apps['one'].update(min_instances=1, max_instances=1)
+    site.reload()
+    wait_until(lambda: len(pids(p)) == 1, 10, 'one process')
+    assert p.group('one')['generation'] == 0
+
+
+def test_listeners_come_and_go(box):
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    kept = client.Connection(p.front)
+    assert kept.request(host='one.test').status == 200
+    other = 'unix:' + box.path('other.sock')
+    site.listeners['other'] = {'address': other, 'mode': '0666', 'app': 'one'}
+    site.reload()
+    assert client.request(other).status == 200
+    assert set(p.status()['instance']['listeners']) == {'unix:' + box.path('main.sock'), other}
+    del site.listeners['other']
+    site.reload()
+    assert client.refuses(other)
+    assert kept.request(host='one.test').status == 200
+    kept.close()
+
+
+def test_a_wrong_ini_changes_nothing(box):
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    before = pids(p)
+    said = site.reload(ok=False, text=site.text() + '\n[app two]\nroot = %s\nmin_instances = many\n' % box.path('one'))
+    assert 'passenger.ini:' in said and 'min_instances = many' in said, said
+    taken = box.path('taken')
+    os.mkdir(taken)
+    site.listeners['other'] = {'address': 'unix:' + taken}
+    assert 'nothing was changed' in site.reload(ok=False)
+    p.signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert site.get('one').status == 200 and pids(p) == before
+
+
+def test_a_removed_app_finishes_its_requests(box):
+    site = Site(box)
+    site.add('one')
+    site.add('slow', SLOW)
+    p = site.start()
+    with p.connect(20) as running, p.connect(20) as reading:
+        running.start('GET', '/?2', host='slow.test')
+        reading.start('POST', '/?0', [('Content-Length', '3')], host='slow.test')
+        wait_until(lambda: p.group('slow')['processes'][0]['sessions'] == 1, 5, 'a session')
+        del site.apps['slow']
+        site.reload()
+        reading.send(b'abc')
+        assert running.response().status == 200
+        assert reading.response().status == 200
+    assert site.get('slow').status == 404
+    wait_until(lambda: not app_processes(box, 'slow'), 15, 'its process is gone')
+
+
+def test_another_type(box):
+    """The old processes speak another protocol: nothing of the new generation reaches them."""
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    root, command = box.program()
+    before = pids(p)
+    site.apps['one'] = {'root': root, 'type': 'command', 'command': command, 'host': 'one.test'}
+    site.reload()
+    assert site.get('one', path='/hello', timeout=20).status == 200
+    wait_until(lambda: not pids(p) & before, 10, 'the old process')
+
+
+def test_disabled_and_enabled(box):
+    site = Site(box)
+    site.add('one')
+    site.add('two')
+    p = site.start()
+    site.apps['two']['enabled'] = 'off'
+    site.reload()
+    assert site.get('two').status == 404
+    del site.apps['two']['enabled']
+    site.reload()
+    assert site.get('two', timeout=20).status == 200
+
+
+def test_what_needs_a_restart_is_said(box):
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    site.options['instance_name'] = 'another'
+    site.reload()
+    p.wait_log('reload: instance_name: a change needs a restart')
+
+
+def test_a_balancer_dies_after_a_reload(box):
+    """The next one is told the newest generation."""
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    site.add('two')
+    site.reload()
+    wait_until(lambda: site.get('two').status == 200, 20, 'the new application')
+    os.kill(p.balancer, signal.SIGKILL)
+    assert site.get('two', timeout=20).status == 200
+    del site.apps['two']
+    site.reload()
+    assert site.get('two').status == 404

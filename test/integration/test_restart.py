@@ -1,0 +1,137 @@
+"""Restarts: one process after the other, under load, with versions that do not start."""
+import os
+import signal
+import time
+
+import pytest
+
+from lib.load import Load
+from lib.wait import wait_until
+
+BAD = {
+    'raise': 'raise "this version is broken"\n',
+    'exit': '$stderr.puts "this version goes"\nexit! 3\n',
+    'hang': 'sleep\n',
+}
+VERSION = 'run lambda { |env| [200, {"content-type" => "text/plain"}, ["%s #{$$}"]] }\n'
+SLOW = '''run lambda { |env|
+  sleep env["QUERY_STRING"].to_f
+  [200, {"content-type" => "text/plain"}, ["slow"]]
+}
+'''
+
+
+def restart(box, p, *arguments, name='restart', timeout=60):
+    return box.run(name, '--instance-dir', p.instance_dir, *arguments, timeout=timeout)
+
+
+def deploy(box, text, name='ruby'):
+    box.write(name + '/config.ru', text)
+
+
+def pids(p):
+    return {q['pid'] for q in p.processes() if q['state'] == 'enabled'}
+
+
+@pytest.mark.parametrize('kind', ('ruby', 'command', 'node'))
+def test_five_rolling_restarts_under_load(box, kind):
+    p = box.serve(kind, 2, {'max_pool_size': 4}, max_instances=2)
+    with Load(p.front) as load:
+        before = pids(p)
+        for i in range(5):
+            done = restart(box, p, 'main', '--wait')
+            assert done.returncode == 0, done
+            after = pids(p)
+            assert len(after) == 2 and not after & before, (before, after)
+            before = after
+    group = p.group()
+    assert (group['restart'], group['generation']) == ('none', 5)
+    assert load.answered > 20
+
+
+def test_full_pool(box):
+    """Never more than max_pool_size: an old process goes first."""
+    p = box.serve('ruby', 2)
+    before = pids(p)
+    with Load(p.front):
+        assert restart(box, p, '.', '--name', 'main').returncode == 2
+        assert restart(box, p, '--name', 'main', '--wait').returncode == 0
+        assert len(p.processes()) <= 2
+    wait_until(lambda: len(pids(p)) == 2 and not pids(p) & before, 20, 'two new ones')
+
+
+def test_at_once(box):
+    p = box.serve('ruby', 2, {'max_pool_size': 4})
+    before = pids(p)
+    with Load(p.front):
+        assert restart(box, p, 'main', '--at-once', '--wait').returncode == 0
+        assert not pids(p) & before
+    assert restart(box, p, 'nobody').returncode == 1
+    assert restart(box, p, p.group()['root'], name='restart-app').returncode == 2  # its place is passenger-config
+
+
+@pytest.mark.parametrize('how', sorted(BAD))
+def test_a_version_that_does_not_start(box, how):
+    deploy(box, VERSION % 'one')
+    p = box.start(app={'root': box.path('ruby'), 'type': 'ruby', 'min_instances': 2, 'start_timeout': '3s'},
+                  passenger={'max_pool_size': 4}, processes=2)
+    before = pids(p)
+    with Load(p.front):
+        deploy(box, BAD[how])
+        done = restart(box, p, 'main', '--wait')
+        assert done.returncode == 1 and 'older processes serve on' in done.stderr, done
+        group = p.group()
+        assert group['restart'] == 'failed' and group['last_spawn_failure']['id'] in done.stderr
+        assert 'resisting deployment error: ID ' + group['last_spawn_failure']['id'] in p.text()
+        assert pids(p) == before
+        deploy(box, VERSION % 'two')
+        assert restart(box, p, 'main', '--wait').returncode == 0
+        assert not pids(p) & before
+        assert p.get().text.startswith('two')
+    assert p.group()['restart'] == 'none'
+
+
+def test_mended_while_it_hangs(box):
+    """The next restart does not wait for the start_timeout of the version before."""
+    deploy(box, VERSION % 'one')
+    p = box.start(app={'root': box.path('ruby'), 'type': 'ruby'}, passenger={'max_pool_size': 4})
+    deploy(box, BAD['hang'])
+    assert restart(box, p, 'main').returncode == 0
+    wait_until(lambda: p.group()['processes_spawning'] == 1, 5, 'a start')
+    deploy(box, VERSION % 'two')
+    began = time.monotonic()
+    assert restart(box, p, 'main', '--wait').returncode == 0
+    assert time.monotonic() - began < 20
+    assert p.get().text.startswith('two')
+
+
+def test_a_stuck_old_process_goes(box):
+    deploy(box, SLOW)
+    p = box.start(app={'root': box.path('ruby'), 'type': 'ruby', 'drain_timeout': '2s'}, passenger={'max_pool_size': 1})
+    with p.connect(30) as stuck, p.connect(30) as short:
+        stuck.start('POST', '/?60', [('Content-Length', '0')])  # a GET would be tried again
+        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5, 'a session')
+        assert restart(box, p, 'main').returncode == 0
+        short.start('GET', '/?0')
+        assert stuck.response().status == 502
+        assert short.response().status == 200
+    assert 'did not finish within drain_timeout' in p.log()
+
+
+def test_a_balancer_dies_in_a_roll(box):
+    """The next one goes on where it was; all are new in the end."""
+    deploy(box, 'sleep 0.7\n' + VERSION % 'one')
+    p = box.start(app={'root': box.path('ruby'), 'type': 'ruby', 'min_instances': 4}, passenger={'max_pool_size': 8},
+                  processes=4)
+    before = pids(p)
+    assert restart(box, p, 'main').returncode == 0
+    wait_until(lambda: len(pids(p) - before) >= 1, 20, 'the first new one')
+    os.kill(p.balancer, signal.SIGKILL)
+    wait_until(lambda: not pids(p) & before and len(pids(p)) >= 4, 40, 'all new')
+    assert p.group()['restart'] == 'none'
+    assert p.get().status == 200
+    # and one that comes while there is no balancer is not lost
+    before = pids(p)
+    os.kill(p.balancer, signal.SIGKILL)
+    assert restart(box, p, 'main', '--wait').returncode == 0
+    assert not pids(p) & before

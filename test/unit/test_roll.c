@@ -1,0 +1,315 @@
+/* Rolling restarts: who is started and who goes, in which order. */
+#include "fake_clock.h"
+#include "pool_fake.h"
+
+static uint32_t generation;
+
+static int
+set_up(void **state)
+{
+	generation = 0;
+	return fake_set_up(state);
+}
+
+static void
+restart(bool at_once)
+{
+	group_restart(fake_group(0), ++generation, at_once);
+	fake_settle();
+}
+
+static unsigned
+enabled(void)
+{
+	return fake_group(0)->processes[PROCESS_ENABLED].count;
+}
+
+static void
+assert_roll(enum group_roll roll)
+{
+	assert_int_equal(fake_group(0)->roll, roll);
+	assert_int_equal(atomic_load(&fake_board->groups[0].roll), roll);
+	assert_int_equal(atomic_load(&fake_board->groups[0].generation), generation);
+}
+
+static void
+test_one_after_the_other(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	fake_apps[0].max_instances = fake_apps[0].min_instances = 2;
+	restart(false);
+	assert_roll(ROLL_RUNNING);
+	assert_int_equal(fake_spawns[0], 1); /* beyond max_instances, and only one */
+	assert_int_equal(enabled(), 2);
+	struct process *c = fake_attach(0, 1);
+	assert_int_equal(c->record.generation, 1);
+	assert_int_equal(a->state, PROCESS_RETIRING); /* the oldest, which was idle */
+	assert_int_equal(b->state, PROCESS_ENABLED);
+	assert_int_equal(fake_spawns[0], 2);
+	fake_gone(a);
+	assert_int_equal(fake_spawns[0], 2);
+	fake_attach(0, 1);
+	assert_int_equal(b->state, PROCESS_RETIRING);
+	assert_roll(ROLL_NONE);
+	fake_gone(b);
+	assert_int_equal(fake_spawns[0], 2);
+	assert_int_equal(enabled(), 2);
+	group_restart(fake_group(0), generation, false); /* told once more */
+	assert_roll(ROLL_NONE);
+}
+
+static void
+test_a_failure_stops_it(void **state)
+{
+	(void)state;
+	fake_attach(0, 1);
+	fake_attach(0, 1);
+	fake_apps[0].min_instances = 2;
+	restart(false);
+	fake_fail(0, "id\nit does not start\n", 1000);
+	assert_roll(ROLL_FAILED);
+	assert_int_equal(enabled(), 2);
+	fake_pass(100000);
+	assert_int_equal(fake_spawns[0], 1);
+	session_end(&fake_take(0, GROUP_TAKEN)->session);
+	/* the next one begins anew */
+	restart(false);
+	assert_roll(ROLL_RUNNING);
+	assert_int_equal(fake_spawns[0], 2);
+	fake_attach(0, 1);
+	fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	assert_int_equal(enabled(), 2);
+	assert_int_equal(fake_retired, 2);
+}
+
+static void
+test_overtaken(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	restart(false);
+	assert_int_equal(fake_spawns[0], 1);
+	restart(false);
+	assert_int_equal(fake_spawns[0], 1); /* the first one's is on its way */
+	fake_fail(0, "id\nit was overtaken\n", 0);
+	assert_roll(ROLL_RUNNING);
+	assert_string_equal(fake_group(0)->failure, "");
+	assert_int_equal(fake_spawns[0], 2);
+	/* or it was quicker than that: then it is an old one, too */
+	struct message_process record = fake_record(0, 1);
+	record.generation = generation - 1;
+	assert_non_null(pool_attach(&fake_pool, &record));
+	fake_settle();
+	assert_int_equal(a->state, PROCESS_RETIRING);
+	assert_roll(ROLL_RUNNING);
+	assert_int_equal(fake_spawns[0], 3);
+	fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	assert_int_equal(enabled(), 1);
+}
+
+static void
+test_full_pool(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 3;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1), *other = fake_attach(1, 1);
+	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
+	fake_apps[0].min_instances = 2;
+	restart(false);
+	assert_int_equal(fake_spawns[0], 0);
+	assert_int_equal(a->state, PROCESS_DETACHED); /* and drains: no second one goes */
+	fake_pass(59000);
+	assert_int_equal(b->state, PROCESS_ENABLED);
+	assert_int_equal(fake_spawns[0], 0);
+	fake_pass(2000);
+	assert_int_equal(fake_killed, 1); /* it is stuck */
+	fake_killed = 0;
+	fake_gone(a);
+	fake_assert_event(session, SESSION_PROCESS_GONE);
+	assert_int_equal(fake_spawns[0], 1);
+	fake_attach(0, 1);
+	assert_int_equal(b->state, PROCESS_RETIRING);
+	fake_gone(b);
+	assert_int_equal(fake_spawns[0], 2);
+	fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	assert_int_equal(enabled(), 2);
+	assert_int_equal(other->state, PROCESS_ENABLED);
+}
+
+static void
+test_at_once(void **state)
+{
+	(void)state;
+	fake_attach(0, 1);
+	fake_attach(0, 1);
+	fake_apps[0].min_instances = 1;
+	restart(true);
+	assert_int_equal(enabled(), 0);
+	assert_int_equal(fake_retired, 2);
+	assert_int_equal(fake_spawns[0], 1);
+	assert_roll(ROLL_RUNNING);
+	fake_fail(0, "id\nit does not start\n", 1000);
+	assert_roll(ROLL_FAILED);
+	fake_pass(1000);
+	fake_attach(0, 1);
+	assert_roll(ROLL_NONE); /* mended */
+}
+
+static void
+test_nobody_there(void **state)
+{
+	(void)state;
+	restart(false);
+	assert_roll(ROLL_NONE);
+	assert_int_equal(fake_spawns[0], 0);
+}
+
+static void
+test_the_new_ones_first_when_equal(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 2);
+	fake_attach(0, 2);
+	restart(false);
+	struct process *c = fake_attach(0, 2); /* a goes */
+	assert_int_equal(a->state, PROCESS_RETIRING);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), c);
+	struct fake_session *second = fake_take(0, GROUP_TAKEN);
+	assert_true(second->session.process != c); /* less busy goes before new */
+}
+
+/* A new balancer is told of the living ones and goes on where the one before was. */
+static void
+test_another_balancer(void **state)
+{
+	const struct pool_hooks hooks = fake_pool.hooks;
+	(void)state;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
+	fake_apps[0].min_instances = 2;
+	restart(false);
+	struct process *c = fake_attach(0, 1);
+	assert_int_equal(a->state, PROCESS_DETACHED);
+	struct message_process records[] = {a->record, b->record, c->record};
+	/* it dies while this one runs */
+	session_end(&session->session);
+	atomic_store(&a->board->sessions, 1);
+	pool_free(&fake_pool);
+	pool_init(&fake_pool, &fake_loop, fake_board, &hooks);
+	pool_configure(&fake_pool, &fake_config);
+	struct process *after[3];
+	for (int i = 0; i < 3; i++)
+		after[i] = pool_attach(&fake_pool, &records[i]);
+	pool_spawning(&fake_pool, 0);
+	group_restart(fake_group(0), generation, false);
+	fake_settle();
+	assert_int_equal(after[0]->state, PROCESS_DETACHED);
+	pool_begin(&fake_pool);
+	fake_settle();
+	assert_roll(ROLL_RUNNING);
+	assert_int_equal(after[1]->state, PROCESS_ENABLED);
+	fake_attach(0, 1);
+	assert_int_equal(after[1]->state, PROCESS_RETIRING);
+	assert_int_equal(after[2]->state, PROCESS_ENABLED);
+	assert_roll(ROLL_NONE);
+	fake_pass(60000);
+	assert_int_equal(fake_killed, 1); /* the one that was stuck before */
+	fake_killed = 0;
+}
+
+/* ---- another generation of the configuration ---- */
+
+static struct config after;
+static struct app_config *apps_after[FAKE_APPS];
+
+/* The first application has gone, the second one has other limits. */
+static void
+reconfigure(uint32_t requests)
+{
+	static struct app_config second;
+	for (unsigned i = 0; i < FAKE_APPS; i++)
+		fake_apps[i].config = &fake_config;
+	fake_config.users = 1 + FAKE_APPS; /* ours, and as if each group had retained it */
+	fake_config.requests = requests;
+	second = fake_apps[1];
+	second.config = &after;
+	second.max_instances = 1;
+	apps_after[0] = &second;
+	after = (struct config){.max_pool_size = 100, .apps = apps_after, .app_count = 1, .users = 1};
+	pool_configure(&fake_pool, &after);
+	fake_settle();
+}
+
+static void
+test_an_application_goes(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(1, 1), *c = fake_attach(1, 1);
+	struct fake_session *running = fake_take(0, GROUP_TAKEN), *waiting = fake_take(0, GROUP_WAITS);
+	reconfigure(2);
+	assert_int_equal(a->state, PROCESS_ENABLED); /* requests of the generation before are on their way */
+	assert_int_equal(b->state, PROCESS_RETIRING);
+	assert_int_equal(c->state, PROCESS_ENABLED);
+	session_end(&running->session);
+	fake_pass(1000);
+	fake_assert_on(waiting, a);
+	session_end(&waiting->session);
+	fake_config.requests = 0;
+	fake_pass(1000);
+	assert_int_equal(a->state, PROCESS_RETIRING);
+	assert_non_null(pool_group(&fake_pool, 0));
+	fake_gone(a);
+	fake_pass(1000);
+	assert_null(pool_group(&fake_pool, 0));
+	assert_null(pool_group(&fake_pool, 2));
+	assert_ptr_equal(fake_group(1)->app, apps_after[0]);
+	assert_int_equal(fake_config.users, 1);
+	assert_int_equal(after.users, 2);
+	assert_int_equal(fake_spawns[0] + fake_spawns[1], 0);
+}
+
+static void
+test_who_does_not_finish(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	struct fake_session *running = fake_take(0, GROUP_TAKEN), *waiting = fake_take(0, GROUP_WAITS);
+	reconfigure(2);
+	fake_pass(59000);
+	assert_int_equal(a->state, PROCESS_ENABLED);
+	fake_pass(1500);
+	assert_int_equal(a->state, PROCESS_DETACHED);
+	fake_assert_event(waiting, SESSION_STOPPED);
+	fake_pass(60000);
+	assert_int_equal(fake_killed, 1);
+	fake_killed = 0;
+	fake_gone(a);
+	fake_assert_event(running, SESSION_PROCESS_GONE);
+	fake_config.requests = 0;
+	fake_pass(1000);
+	assert_null(pool_group(&fake_pool, 0));
+}
+
+#define pool_test(name) cmocka_unit_test_setup_teardown(name, set_up, fake_tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		pool_test(test_one_after_the_other),
+		pool_test(test_a_failure_stops_it),
+		pool_test(test_overtaken),
+		pool_test(test_full_pool),
+		pool_test(test_at_once),
+		pool_test(test_nobody_there),
+		pool_test(test_the_new_ones_first_when_equal),
+		pool_test(test_another_balancer),
+		pool_test(test_an_application_goes),
+		pool_test(test_who_does_not_finish),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
