@@ -163,6 +163,8 @@ balancer_drain_due(struct timer *timer)
 		struct client *client = container_of(node, struct client, node);
 		if (client->request == NULL)
 			client_close(client);
+		else if (client->request->state == REQUEST_TUNNEL)
+			tunnel_end(client->request); /* it would never end by itself */
 	}
 	if (balancer->traffic.requests == 0)
 		balancer_drained(balancer);

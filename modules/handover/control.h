@@ -16,13 +16,13 @@ enum control_verb {
 	CONTROL_REOPEN_LOGS,
 	CONTROL_RESTART, /* number: bits of enum control_restart; answer: number = applications that are meant (LOOK: that
 	                  * are not done); FAILED with LOOK: a restart has failed */
-	CONTROL_DETACH,  /* number: pid */
+	CONTROL_DETACH, /* number: pid */
 	CONTROL_RELOAD,
 	CONTROL_VERB_N
 };
 
 enum control_restart {
-	CONTROL_RESTART_NAME = 1 << 0,    /* exactly an application's or a group's name ("/srv/shop (production)"); else an
+	CONTROL_RESTART_NAME = 1 << 0, /* exactly an application's or a group's name ("/srv/shop (production)"); else an
 	                                   * application's, or a prefix of its root when it begins with '/' */
 	CONTROL_RESTART_AT_ONCE = 1 << 1, /* else rolling */
 	CONTROL_RESTART_LOOK = 1 << 2,    /* begin none: what has become of the last one? */

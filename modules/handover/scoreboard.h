@@ -75,9 +75,9 @@ struct scoreboard_group {
 	_Atomic uint64_t spawn_failures;
 	_Atomic uint64_t backoff_until_ms; /* CLOCK_MONOTONIC */
 	_Atomic uint32_t consecutive_failures;
-	_Atomic uint32_t generation; /* of processes that it wants, see MESSAGE_RESTART */
-	_Atomic uint32_t roll;       /* enum group_roll */
-	_Atomic uint32_t roll_size;  /* processes in rotation when it began */
+	_Atomic uint32_t generation;      /* of processes that it wants, see MESSAGE_RESTART */
+	_Atomic uint32_t roll;            /* enum group_roll */
+	_Atomic uint32_t roll_size;       /* processes in rotation when it began */
 	_Atomic uint64_t status_class[6]; /* [1]: 1xx … [5]: 5xx; [0] closed without an answer */
 	_Atomic uint64_t response_histogram[SCOREBOARD_HISTOGRAM]; /* application time */
 	_Atomic uint64_t queue_histogram[SCOREBOARD_HISTOGRAM];

@@ -42,7 +42,7 @@ struct snapshot_group {
 	uint32_t min_instances, max_instances;
 	uint32_t roll;       /* enum group_roll */
 	uint32_t generation; /* restarts so far */
-	uint32_t protocol; /* enum app_protocol */
+	uint32_t protocol;   /* enum app_protocol */
 	uint32_t uid, gid;
 	int32_t preloader_pid;     /* 0: none */
 	uint64_t oldest_queued_ms; /* age */

@@ -271,7 +271,10 @@ append_group(struct json *json, const struct view *view, uint32_t index, const s
 	put_number(json, "processes_detached", group->detached_count);
 	put_number(json, "processes_spawning", group->spawning);
 	put_number(json, "generation", group->generation);
-	put_text(json, "restart", group->roll == ROLL_RUNNING ? "running" : group->roll == ROLL_FAILED ? "failed" : "none");
+	put_text(json, "restart",
+	         group->roll == ROLL_RUNNING  ? "running"
+	         : group->roll == ROLL_FAILED ? "failed"
+	                                      : "none");
 	append_failure(json, group);
 	append_counts(json, group);
 	open_array(json, "processes");

@@ -44,9 +44,9 @@ struct process {
 	struct list idle;     /* idle backend connections: traffic's */
 	struct list backends; /* all backend connections: traffic's */
 	void *door;           /* traffic's listener */
-	uint32_t unasked;        /* places in doubt about which it could not even be asked */
+	uint32_t unasked;     /* places in doubt about which it could not even be asked */
 	struct timer ask_again;
-	uint64_t patience_ms;    /* it must tell that it is free within that time; 0: drain_timeout */
+	uint64_t patience_ms; /* it must tell that it is free within that time; 0: drain_timeout */
 	struct soon pump;     /* private */
 	struct timer drain;   /* DETACHED by a restart: it ends then, whatever it does */
 	struct scoreboard_process *board;
@@ -118,7 +118,7 @@ struct group {
 	struct timer backoff;
 	struct soon pump; /* hands free places to the queue, then asks for processes */
 	struct scoreboard_group *board;
-	enum group_roll roll;      /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
+	enum group_roll roll; /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
 	uint32_t generation, roll_size;
 	struct grave grave;
 	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */

@@ -8,8 +8,9 @@ uint64_t
 process_busyness(const struct process *process)
 {
 	uint64_t used = (uint64_t)process->places + process->doubt;
+	/* Without a limit nothing else spreads tunnels, which hold no place. */
 	if (process->record.concurrency <= 0)
-		return used;
+		return process->active.count + process->doubt;
 	return used * BUSYNESS_UNIT / (uint64_t)process->record.concurrency;
 }
 

@@ -142,6 +142,16 @@ carry_out(struct spawner *spawner, struct config *fresh, int config_fd, struct l
 	config_release(before);
 }
 
+/* The balancer's user, when it has one of its own, is nobody else's. */
+static const struct app_config *
+app_of_balancers_user(const struct spawner *spawner, const struct config *config)
+{
+	for (size_t i = 0; i < config->app_count && spawner->supervisor.uid != geteuid(); i++)
+		if (config->apps[i]->uid == spawner->supervisor.uid)
+			return config->apps[i];
+	return NULL;
+}
+
 static struct config *
 load(struct spawner *spawner, struct listeners_change *change, int *config_fd, char *text, size_t text_size)
 {
@@ -153,6 +163,15 @@ load(struct spawner *spawner, struct listeners_change *change, int *config_fd, c
 	struct config *fresh = config_load(&source, &error);
 	if (fresh == NULL) {
 		str_format(text, text_size, "the configuration is wrong, and nothing was changed: %s", error.text);
+		return NULL;
+	}
+	const struct app_config *app = app_of_balancers_user(spawner, fresh);
+	if (app != NULL) {
+		str_format(text, text_size,
+		           "nothing was changed: application %s runs as uid %u, which the balancer has; restart "
+		           "passenger, or set `user` in [passenger]",
+		           app->name, app->uid);
+		config_release(fresh);
 		return NULL;
 	}
 	if (!listeners_prepare(change, spawner->listeners, spawner->config, fresh, reason)) {
@@ -184,7 +203,8 @@ reload_begin(struct spawner *spawner, char *text, size_t text_size)
 		           spawner->state == SPAWNER_STARTING ? "starting" : "stopping");
 		return false;
 	}
-	notify_send(&spawner->notify, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_monotonic_ms() * 1000);
+	notify_send(&spawner->notify, "RELOADING=1\nMONOTONIC_USEC=%llu",
+	            (unsigned long long)clock_monotonic_ms() * 1000);
 	fresh = load(spawner, &change, &config_fd, text, text_size);
 	if (fresh != NULL) {
 		carry_out(spawner, fresh, config_fd, &change, &counts);

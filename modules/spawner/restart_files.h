@@ -19,9 +19,9 @@ enum {
 };
 
 struct restart_watched {
-	bool known;                                /* stamps are of this application: what differs is news */
-	int watches[RESTART_FOLDERS_N];            /* 0: none */
-	uint64_t modified_ns[RESTART_FILES_N];     /* 0: not there */
+	bool known;                            /* stamps are of this application: what differs is news */
+	int watches[RESTART_FOLDERS_N];        /* 0: none */
+	uint64_t modified_ns[RESTART_FILES_N]; /* 0: not there */
 };
 
 struct restart_files {

@@ -182,8 +182,12 @@ events_timeout(struct client *client)
 		request->keep_alive = false;
 		request_fail(request, REQUEST_END_CLIENT_SLOW, 408, "The request body did not come in time.");
 		return;
-	case REQUEST_WAITING: /* set only for a client that has shut its side */
-		client_abort(client);
+	case REQUEST_WAITING:
+		/* For nothing but time: it is tried once more.  Else the client has shut its side. */
+		if (request->session.state == SESSION_NONE)
+			request_take_process(request);
+		else
+			client_abort(client);
 		return;
 	case REQUEST_SENDING:
 	case REQUEST_ANSWERING:

@@ -120,6 +120,16 @@ intake_about_server(struct request *request, const struct http_request *http)
 	return true;
 }
 
+/* Two users are none: whoever set them did not unset the client's own. */
+static bool
+intake_has_two_users(const struct http_request *http)
+{
+	unsigned found = 0;
+	for (uint32_t i = 0; i < http->field_count; i++)
+		found += http->fields[i].id == HTTP_FIELD_X_REMOTE_USER;
+	return found > 1;
+}
+
 /* A door's request: its process is given.  False: it has been answered. */
 static bool
 intake_admit_direct(struct request *request, const struct http_request *http)
@@ -156,7 +166,8 @@ intake_route(struct request *request, const struct http_request *http)
 	}
 	if (client->listener->kind == LISTENER_DOOR)
 		return intake_admit_direct(request, http);
-	request_set_app(request, route_find(request->traffic->config, client->listener->config, http->authority, http->path));
+	request_set_app(request,
+	                route_find(request->traffic->config, client->listener->config, http->authority, http->path));
 	if (request->app == NULL) {
 		request_fail(request, REQUEST_END_NO_ROUTE, 404, "No application is configured for http://%.*s%.*s",
 		             STR_ARG(http->authority), STR_ARG(http->path));
@@ -205,6 +216,11 @@ intake_begin(struct client *client, const char *data, size_t len, size_t skipped
 	intake_describe(request, http);
 	/* Until the body is known to have ended, an answer of ours ends the connection. */
 	body_decoder_init(&request->body, http->framing, http->content_length);
+	if (intake_is_trusted(request) && intake_has_two_users(http)) {
+		request_fail(request, REQUEST_END_REFUSED, 400,
+		             "The request can not be taken: X-Remote-User stands in it twice.");
+		return;
+	}
 	if (!intake_route(request, http) || intake_about_server(request, http))
 		return;
 	if (!intake_build_head(request, http)) {

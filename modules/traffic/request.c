@@ -13,6 +13,7 @@
 
 enum {
 	REQUEST_SPARES_MAX = 64,
+	REQUEST_REPEAT_AFTER_MS = 50,
 	REQUEST_LAST_WORDS_MS = 2000, /* for an answer to come through after its process has ended */
 };
 
@@ -334,7 +335,7 @@ request_connect(struct request *request)
 
 static void request_session_event(struct session *session, enum session_event event);
 
-static void
+void
 request_take_process(struct request *request)
 {
 	const struct app_config *app = request->app;
@@ -393,7 +394,9 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 	session_abandon(&request->session);
 	if (again) {
 		log_info("request %.*s: process %d: %s; it is given to another process", STR_ARG(request->id), pid, why);
-		request_take_process(request);
+		/* Not at once: the process is most likely dying, and a moment later that is known. */
+		request->state = REQUEST_WAITING;
+		client_deadline(request->client, REQUEST_REPEAT_AFTER_MS);
 		return;
 	}
 	log_warn("request %.*s %.*s: process %d: %s", STR_ARG(request->method), STR_ARG(request->target), pid, why);

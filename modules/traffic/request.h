@@ -119,6 +119,8 @@ void request_next(struct client *client, bool keep_alive);
 void request_let_go(struct request *request);
 /* Asks for a place; the state is WAITING or later afterwards. */
 void request_dispatch(struct request *request);
+/* The same for a request whose head is finished: once more. */
+void request_take_process(struct request *request);
 /* Answers with an error of ours, or cuts an answer that has begun. */
 void request_fail(struct request *request, enum request_end end, uint16_t status, const char *format, ...)
 	printf_like(4, 5);
@@ -168,6 +170,8 @@ void tunnel_begin(struct request *request);
 size_t tunnel_input(struct request *request, const char *data, size_t len);
 void tunnel_input_ended(struct request *request);
 void tunnel_pump(struct request *request);
+/* Both sides hear the end of the connection. */
+void tunnel_end(struct request *request);
 void tunnel_readable(struct request *request);
 void tunnel_drained(struct request *request);
 

@@ -33,7 +33,7 @@ tunnel_input(struct request *request, const char *data, size_t len)
 	return len;
 }
 
-static void
+void
 tunnel_end(struct request *request)
 {
 	request_drop_backend(request);

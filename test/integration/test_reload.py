@@ -161,8 +161,9 @@ def test_disabled_and_enabled(box):
     site.reload()
     assert site.get('two').status == 404
     del site.apps['two']['enabled']
-    site.reload()
-    assert site.get('two', timeout=20).status == 200
+    box.write('passenger.ini', site.text())
+    p.signal(signal.SIGHUP)
+    wait_until(lambda: site.get('two', timeout=20).status == 200, 10, 'the application again')
 
 
 def test_what_needs_a_restart_is_said(box):

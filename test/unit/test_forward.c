@@ -219,7 +219,7 @@ test_trusted_odds(void **state)
 	          "X-Forwarded-Host:\r\nX-Request-Start:\r\nX-Remote-User:\r\n\r\n"));
 	forward.trusted = true;
 	write_session();
-	assert_variable("REMOTE_ADDR", "192.0.2.7"); /* an empty last element is no address */
+	assert_variable("REMOTE_ADDR", "0.0.0.0"); /* an empty last element is no address, and nobody on this machine */
 	assert_variable("SERVER_NAME", "a");
 	assert_variable("SERVER_PORT", "443");
 	assert_variable("REMOTE_USER", NULL);
@@ -241,7 +241,7 @@ test_trusted_odds(void **state)
 	given(str_from(long_head));
 	forward.trusted = true;
 	write_session();
-	assert_variable("REMOTE_ADDR", "192.0.2.7");
+	assert_variable("REMOTE_ADDR", "0.0.0.0");
 }
 
 static void
