@@ -86,6 +86,17 @@ model_empty(unsigned slot)
 	       model_sessions_in(SESSION_AT_DOOR, 0, (int)slot) == 0;
 }
 
+/* Places; without a limit also the tunnels, which hold none. */
+static uint64_t
+model_load(const struct model_process *process)
+{
+	unsigned load = process->used + process->doubt;
+	if (process->concurrency == 0)
+		load = process->doubt + model_sessions_in(SESSION_ACTIVE, 0, (int)(process - model_processes)) +
+		       model_sessions_in(SESSION_TUNNEL, 0, (int)(process - model_processes));
+	return load;
+}
+
 struct model_process *
 model_least_busy(unsigned app)
 {
@@ -98,8 +109,8 @@ model_least_busy(unsigned app)
 			best = process;
 			continue;
 		}
-		uint64_t mine = (uint64_t)(process->used + process->doubt) * (best->concurrency ? best->concurrency : 1);
-		uint64_t its = (uint64_t)(best->used + best->doubt) * (process->concurrency ? process->concurrency : 1);
+		uint64_t mine = model_load(process) * (best->concurrency ? best->concurrency : 1);
+		uint64_t its = model_load(best) * (process->concurrency ? process->concurrency : 1);
 		if (mine < its || (mine == its && process->serial < best->serial))
 			best = process;
 	}
