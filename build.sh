@@ -12,7 +12,7 @@ umask 022
 # The one place where the version stands.
 readonly VERSION=0.1.0
 readonly PYTHON=/usr/bin/python3 # Debian's: the test packages belong to it, whatever stands first on PATH
-readonly BINARY_BYTES_MAX=409600
+readonly BINARY_BYTES_MAX=400000
 
 readonly PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev musl-tools libbearssl-dev libinih-dev make binutils gzip)
 readonly PACKAGES_RUN=(ruby ruby-rack curl)
@@ -237,13 +237,13 @@ make_rules()
 		build/passenger.debug: $(musl_objects) $(loader_objects) build/lists.mk
 		> @echo "  link    $@"
 		> @gcc -nostdlib -nostartfiles -static-pie \
-		  	-Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id \
+		  	-Wl,-O2,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id \
 		  	-o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o $(CRT_BEGIN) $(filter %.o,$^) $(LIBRARIES) \
 		  	-Wl,--start-group $(MUSL)/libc.a $(LIBGCC) -Wl,--end-group $(CRT_END) $(MUSL)/crtn.o
 		build/passenger: build/passenger.debug
 		> @strip -o $@.new $< && objcopy --add-gnu-debuglink=$< $@.new && mv $@.new $@
 
-		hot := $(addprefix modules/,base/str wire/http_scan wire/http_parse wire/http_field wire/http_line wire/http_octet)
+		hot := $(addprefix modules/,wire/http_octet)
 		$(patsubst %,build/object/musl/%.o,$(hot)): OPTIMISE := -O2
 
 		build/object/musl/modules/base/compat_musl.o: modules/base/compat_musl.c $(FLAGS)

@@ -12,11 +12,7 @@
 #include <stdio.h>
 
 const struct app_type *const app_types[] = {
-	&app_type_ruby,
-	&app_type_python,
-	&app_type_node,
-	&app_type_command,
-	NULL,
+	&app_type_ruby, &app_type_python, &app_type_node, &app_type_command, NULL,
 };
 
 static int version_command(int argc, char **argv);
@@ -30,9 +26,13 @@ static const struct command command_balance = {"balance", NULL, balance_command}
 static const struct command command_exec = {"exec", NULL, exec_command};
 
 static const struct command *const commands[] = {
-	&command_serve,       &command_status,  &command_stop,        &command_restart, &command_reload, &command_detach,
-	&command_reopen_logs, &command_list_instances, &command_options, &command_version, &command_help,
-	&command_balance,     &command_exec,    NULL,
+	&command_serve,       &command_status,
+	&command_stop,        &command_restart,
+	&command_reload,      &command_detach,
+	&command_reopen_logs, &command_list_instances,
+	&command_options,     &command_version,
+	&command_help,        &command_balance,
+	&command_exec,        NULL,
 };
 
 static int

@@ -32,7 +32,7 @@ static const struct option python_options[PYTHON_OPTION_N] = {
 			.offset = PYTHON_WSGI_MODULE,
 			.example = "package.module:application",
 			.help = "The WSGI application: a module that can be imported from root, and after the colon "
-                                "its "
+				"its "
 				"callable (application, else app, when there is no colon). Then no startup file is "
 				"looked for.",
 		},

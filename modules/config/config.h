@@ -57,7 +57,7 @@ enum config_spawn_method { CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
 struct config;
 
 struct app_config {
-	struct config *config;       /* whose it is, for config_retain(); NULL in none of a checked generation */
+	struct config *config; /* whose it is, for config_retain(); NULL in none of a checked generation */
 	uint32_t id; /* 0…CONFIG_APPS_MAX-1, stable for a name over generations; the scoreboard's group slot */
 	char *name;
 	char *root;                  /* absolute */
@@ -137,7 +137,7 @@ struct config {
 	size_t listener_count;
 	struct app_config **apps;
 	size_t app_count;
-	void *memory; /* private: everything above */
+	void *memory;      /* private: everything above */
 	uint32_t users;    /* see config_retain() */
 	uint32_t requests; /* of these, requests */
 };

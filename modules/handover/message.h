@@ -28,12 +28,12 @@ enum message_type {
 
 	/* Spawner to balancer.  At start, in this order: HELLO, CONFIG, ACCESS_LOG,
 	 * SLOW_LOG, LISTENER …, PROCESS …, SPAWNING …, RESTART …, BEGIN. */
-	MESSAGE_HELLO,        /* fd: scoreboard memfd */
-	MESSAGE_CONFIG,       /* fd: sealed memfd with config_write()'s text; number = bytes.  Again at a reload, followed by all
+	MESSAGE_HELLO, /* fd: scoreboard memfd */
+	MESSAGE_CONFIG, /* fd: sealed memfd with config_write()'s text; number = bytes.  Again at a reload, followed by all
 	                       * LISTENERs and BEGIN, from which on it holds */
-	MESSAGE_ACCESS_LOG,   /* fd, opened O_APPEND; no fd: off.  Again after reopen-logs */
-	MESSAGE_SLOW_LOG,     /* same */
-	MESSAGE_LISTENER,     /* fd: listening socket; number = index into config->listeners; slot, without fd: it is the one that
+	MESSAGE_ACCESS_LOG, /* fd, opened O_APPEND; no fd: off.  Again after reopen-logs */
+	MESSAGE_SLOW_LOG,   /* same */
+	MESSAGE_LISTENER, /* fd: listening socket; number = index into config->listeners; slot, without fd: it is the one that
 	                       * had the index slot - 1 */
 	MESSAGE_PROCESS,      /* .process; fd: the door's listening socket */
 	MESSAGE_SPAWNING,     /* app_id: a process of it is being started */
@@ -45,9 +45,9 @@ enum message_type {
 	MESSAGE_DRAIN,        /* number = ms: accept nothing more, finish, then exit 0 */
 	MESSAGE_STOP,         /* exit at once */
 	MESSAGE_DETACH,       /* slot, serial: operator: take it out of rotation, drain, RETIRE */
-	MESSAGE_RESTART,      /* app_id: replace its processes of generations before number (old ones drain, new ones are
+	MESSAGE_RESTART,  /* app_id: replace its processes of generations before number (old ones drain, new ones are
 	                       * spawned); slot 1: all at once.  At start: what it was told last */
-	MESSAGE_LOG_FILE,     /* fd: the new standard error */
+	MESSAGE_LOG_FILE, /* fd: the new standard error */
 
 	/* Balancer to spawner. */
 	MESSAGE_READY,   /* after BEGIN: it accepts */

@@ -157,4 +157,3 @@ pool_configure(struct pool *pool, const struct config *config)
 		group_touch(container_of(node, struct group, node));
 	pool_reap_later(pool);
 }
-

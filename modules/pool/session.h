@@ -54,7 +54,7 @@ struct session {
 	uint64_t active_ms;      /* when it got its place */
 	uint8_t cell;            /* private: scoreboard cell + 1 */
 	int32_t pid;             /* of the process it has or had; 0: none yet */
-	uint64_t patience_ms; /* after session_abandon(): how long its process may stay silent; 0: drain_timeout */
+	uint64_t patience_ms;    /* after session_abandon(): how long its process may stay silent; 0: drain_timeout */
 	struct timer timer;      /* private: limit of waiting */
 	struct session_label label;
 	/* Called from the loop's soon-queue or a timer, or from pool_gone(), pool_spawn_failed() and pool_drain():

@@ -26,7 +26,7 @@ struct spawner {
 	struct loop loop;
 	struct children children;
 	struct signals signals;
-	struct config *config; /* the generation that holds */
+	struct config *config;              /* the generation that holds */
 	const struct config_source *source; /* for a reload */
 	struct place *place;
 	struct listeners *listeners;

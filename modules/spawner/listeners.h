@@ -37,14 +37,15 @@ void passed_sockets_close(struct passed_sockets *passed);
 bool listeners_open(struct listeners *listeners, const struct config *config, struct passed_sockets *passed,
                     char error[LISTENERS_ERROR_BYTES]) must_check;
 struct listeners_change {
-	struct listeners listeners;             /* of the generation after */
-	size_t before[CONFIG_LISTENERS_MAX];    /* index in the one before + 1; 0: bound just now */
+	struct listeners listeners;          /* of the generation after */
+	size_t before[CONFIG_LISTENERS_MAX]; /* index in the one before + 1; 0: bound just now */
 };
 
 /* Sockets of the same address are kept, others are bound; nothing of the ones before is touched.  False and a
  * sentence: nothing was done.  Afterwards it is carried out or taken back. */
-bool listeners_prepare(struct listeners_change *change, const struct listeners *before, const struct config *config_before,
-                       const struct config *config, char error[LISTENERS_ERROR_BYTES]) must_check;
+bool listeners_prepare(struct listeners_change *change, const struct listeners *before,
+                       const struct config *config_before, const struct config *config,
+                       char error[LISTENERS_ERROR_BYTES]) must_check;
 /* before becomes what was prepared; what is not in it is closed. */
 void listeners_carry_out(struct listeners_change *change, struct listeners *before, const struct config *config_before);
 void listeners_take_back(struct listeners_change *change, const struct config *config);

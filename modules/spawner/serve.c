@@ -271,8 +271,7 @@ set_limits(void)
 }
 
 static int
-serve(struct config *config, const struct config_source *source, struct passed_sockets *passed,
-      struct place *place)
+serve(struct config *config, const struct config_source *source, struct passed_sockets *passed, struct place *place)
 {
 	static struct listeners listeners; /* large */
 	char name[INSTANCE_NAME_BYTES], error[PLACE_ERROR_BYTES];

@@ -237,6 +237,8 @@ worker_refuse(struct worker *worker, const struct failure *failure)
 	worker_end(worker);
 }
 
+static void fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list arguments) printf_like(3, 0);
+
 static void
 fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list arguments)
 {

@@ -392,6 +392,11 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 		group_detach(process); /* its port is closed: it is going, whatever else */
 	/* Until it is known to live, nobody else is sent there: the place stays in doubt. */
 	session_abandon(&request->session);
+	if (again && request->kind != SESSION_BALANCED) {
+		/* There is no other process for it; perhaps only this connection was closing. */
+		request_take_process(request);
+		return;
+	}
 	if (again) {
 		log_info("request %.*s: process %d: %s; it is given to another process", STR_ARG(request->id), pid, why);
 		/* Not at once: the process is most likely dying, and a moment later that is known. */

@@ -166,7 +166,8 @@ def test_several_instances(box):
 
 @pytest.mark.skipif(os.getuid() != 0, reason='needs to become somebody else')
 def test_a_stranger_is_refused(box):
-    p = box.serve('command')
+    as_root = {'user': 'daemon'} if os.getuid() == 0 else {}  # root's files would be served as nobody
+    p = box.serve('command', **as_root)
     binary = box.path('passenger')
     shutil.copy(BIN, binary)
     os.chmod(binary, 0o755)

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 /* passenger.c's list, where this is linked without it. */
-const struct app_type *const app_types[] __attribute__((weak)) = {&app_type_ruby, &app_type_python, &app_type_node,
-                                                                  &app_type_command, NULL};
+const struct app_type *const app_types[]
+	__attribute__((weak)) = {&app_type_ruby, &app_type_python, &app_type_node, &app_type_command, NULL};
 
 /* --- canonical text --------------------------------------------------------------------------------------- */
 
