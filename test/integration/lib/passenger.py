@@ -181,7 +181,8 @@ class Box:
     def finish(self, failed):
         """Stops everything; every complaint is a failure of the test."""
         complaints = []
-        for p in self.instances:
+        # The newest first: it may have been given a port that an older one, gone before it, had.
+        for p in reversed(self.instances):
             complaints += p.audit()
         for process in self.others:
             if process.poll() is None:
