@@ -183,7 +183,9 @@ class Client:
     def ended(self):
         """True when the other side has closed and nothing more was sent."""
         try:
-            return not self.buffer and not self.fill()
+            if self.buffer or self.fill():
+                raise AssertionError("not ended, but: %r" % bytes(self.buffer[:300]))
+            return True
         except ConnectionResetError:
             return True
 

@@ -1,6 +1,6 @@
 # The Ruby twin of test/apps/command/origin.py: the same routes, the same JSON, for tests that run over both.
 require "json"
-require "digest"
+require "digest/sha1"
 
 $inside = 0
 $most = 0

@@ -1,6 +1,6 @@
 # A Sinatra application, as people write them, for the tests through Apache.
 require "sinatra/base"
-require "digest"
+require "digest/sha1"
 require "json"
 
 class Zeros

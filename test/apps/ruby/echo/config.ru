@@ -1,7 +1,7 @@
 # Answers method, path, query, and length and SHA-1 of the body, as JSON. The
 # body is read in pieces of ?piece= bytes (16384), so it is never in memory whole.
 require "json"
-require "digest"
+require "digest/sha1"
 
 run lambda { |env|
 	piece_bytes = env["QUERY_STRING"][/(?:\A|&)piece=(\d+)/, 1].to_i
