@@ -12,7 +12,7 @@ umask 022
 # The one place where the version stands.
 readonly VERSION=0.1.0
 readonly PYTHON=/usr/bin/python3 # Debian's: the test packages belong to it, whatever stands first on PATH
-readonly BINARY_BYTES_MAX=400000
+readonly BINARY_BYTES_MAX=480000
 
 readonly PACKAGES_BUILD=(gcc libc6-dev linux-libc-dev musl-tools libbearssl-dev libinih-dev make binutils gzip)
 readonly PACKAGES_RUN=(ruby ruby-rack curl)
@@ -176,12 +176,14 @@ make_flags()
 		COMMON := -std=gnu11 -g -D_GNU_SOURCE -Imodules -DPASSENGER_VERSION='"$VERSION"' -ffile-prefix-map='$top'=.
 		HARDENING := -fstack-protector-strong -fstack-clash-protection
 		# What touches every byte of every request is made fast, the rest small.
-		OPTIMISE := -Os
+		OPTIMISE := -Oz
 		MUSL_FLAGS = \$(OPTIMISE) -fPIE \$(HARDENING) -ffunction-sections -fdata-sections \
 			-fno-asynchronous-unwind-tables -idirafter build/include
 		GCC_SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 		CLANG_SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 		MUSL := /usr/lib/$(uname -m)-linux-musl
+		# musl 1.2.3 does not know the compact form: modules/base/start_musl.c applies it.
+		COMPACT_RELOCATIONS := $([ "$(uname -m)" != x86_64 ] || echo -Wl,-z,pack-relative-relocs,-e,start_musl)
 		CRT_BEGIN := $(gcc -print-file-name=crtbeginS.o)
 		CRT_END := $(gcc -print-file-name=crtendS.o)
 		LIBGCC := $(gcc -print-libgcc-file-name)
@@ -198,9 +200,10 @@ loaders()
 make_lists()
 {
 	cat <<-END
-		MODULES := $(module_sources | grep -v '^modules/base/compat_musl\.c$' | tr '\n' ' ')
+		MODULES := $(module_sources | grep -v '^modules/base/[a-z]*_musl\.c$' | tr '\n' ' ')
 		UNIT_SOURCES := $(find test/unit -name '*.c' 2>/dev/null | sort | tr '\n' ' ')
 		FUZZ_SOURCES := $(find test/fuzz -name '*.c' 2>/dev/null | sort | tr '\n' ' ')
+		MUSL_ONLY := $(module_sources | grep '^modules/base/[a-z]*_musl\.c$' | tr '\n' ' ')
 		LOADERS := $(loaders | tr '\n' ' ')
 	END
 	local loader
@@ -219,7 +222,7 @@ make_rules()
 		.DELETE_ON_ERROR:
 		.PHONY: binary asan unit fuzz
 		loader_objects := $(foreach f,$(notdir $(LOADERS)),build/object/loader/loader_$(subst .,_,$(f)).o)
-		musl_objects := $(patsubst %.c,build/object/musl/%.o,passenger.c $(MODULES) modules/base/compat_musl.c)
+		musl_objects := $(patsubst %.c,build/object/musl/%.o,passenger.c $(MODULES) $(MUSL_ONLY))
 		asan_objects := $(patsubst %.c,build/object/asan/%.o,$(MODULES))
 		fuzz_objects := $(patsubst %.c,build/object/fuzz/%.o,$(MODULES))
 		unit_programs := $(patsubst test/unit/%.c,build/unit/%,$(filter test/unit/test_%,$(UNIT_SOURCES)))
@@ -237,7 +240,7 @@ make_rules()
 		build/passenger.debug: $(musl_objects) $(loader_objects) build/lists.mk
 		> @echo "  link    $@"
 		> @gcc -nostdlib -nostartfiles -static-pie \
-		  	-Wl,-O2,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id \
+		  	-Wl,-O2,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id $(COMPACT_RELOCATIONS) \
 		  	-o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o $(CRT_BEGIN) $(filter %.o,$^) $(LIBRARIES) \
 		  	-Wl,--start-group $(MUSL)/libc.a $(LIBGCC) -Wl,--end-group $(CRT_END) $(MUSL)/crtn.o
 		build/passenger: build/passenger.debug
@@ -246,9 +249,9 @@ make_rules()
 		hot := $(addprefix modules/,wire/http_octet)
 		$(patsubst %,build/object/musl/%.o,$(hot)): OPTIMISE := -O2
 
-		build/object/musl/modules/base/compat_musl.o: modules/base/compat_musl.c $(FLAGS)
+		$(patsubst %.c,build/object/musl/%.o,$(MUSL_ONLY)): build/object/musl/%.o: %.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  musl    $<"
-		> @musl-gcc -std=gnu11 -g $(MUSL_FLAGS) $(GCC_WARNINGS) -fno-builtin -MMD -MP -c -o $@ $<
+		> @musl-gcc -std=gnu11 -g $(MUSL_FLAGS) $(GCC_WARNINGS) -fno-builtin -fno-stack-protector -MMD -MP -c -o $@ $<
 		build/object/musl/%.o: %.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  musl    $<"
 		> @musl-gcc $(COMMON) $(MUSL_FLAGS) $(GCC_WARNINGS) -MMD -MP -c -o $@ $<
