@@ -20,7 +20,7 @@ import source
 MODES = {
     'quick': (2, 'not slow and not full', 300),
     'default': (20, 'not full', 840),
-    'full': (600, '', 4 * 3600),
+    'full': (600, 'slow or not slow', 4 * 3600),
 }
 UNIT_LIMIT_S = 120
 SKIPS_FAIL = os.environ.get('CI') == 'true'
@@ -210,9 +210,9 @@ def stop_tree(process):
     process.wait()
 
 
-@stage('integration tests')
-def integration(tally, marks, limit):
-    record = os.path.join(RESULTS, 'integration.tsv')
+def pytest(tally, title, marks, limit, *options):
+    """One session of pytest over the marked tests, at most limit seconds."""
+    record = os.path.join(RESULTS, f'{title}.tsv')
     environment = os.environ | {
         'PASSENGER_BIN': os.path.join(BUILD, 'passenger'),
         'PYTHONPATH': os.path.dirname(os.path.abspath(__file__)),
@@ -220,7 +220,7 @@ def integration(tally, marks, limit):
         'PYTEST_RECORD': record,
     }
     command = [sys.executable, '-m', 'pytest', 'test/integration', '-p', 'pytest_record', '-p', 'no:cacheprovider', '-q',
-               '--tb=short', '--durations=10', '--continue-on-collection-errors', '-m', marks]
+               '--tb=short', '--durations=10', '--continue-on-collection-errors', '-m', marks, *options]
     process = subprocess.Popen(command, cwd=source.TOP, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         code = process.wait(limit)
@@ -238,9 +238,17 @@ def integration(tally, marks, limit):
         else:
             tally.add(outcome, name, why)
     if code is None or not ended:
-        tally.add('failed', 'integration', f'not all tests ran: {how_it_ended(code, limit)}')
+        tally.add('failed', title, f'not all tests ran: {how_it_ended(code, limit)}')
     elif code not in (0, 1):
-        tally.add('failed', 'integration', f'pytest: exit {code}')
+        tally.add('failed', title, f'pytest: exit {code}')
+
+
+@stage('integration tests')
+def integration(tally, marks, limit):
+    """Tests wait more than they work: several at a time, and those that measure, or fill the machine, after them."""
+    start = time.monotonic()
+    pytest(tally, 'integration', f'({marks}) and not alone', limit, '-n', str(2 * os.cpu_count()))
+    pytest(tally, 'alone', f'({marks}) and alone', limit - int(time.monotonic() - start))
 
 
 # --- checks -------------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_two_hundred_clients(road):
     print('2000 requests of 200 clients, 0 failed, %d idle connections closed by Apache' % len(stale))
 
 
-SIZES = [200_000_000, pytest.param(2_000_000_000, marks=pytest.mark.slow)]
+SIZES = [200_000_000, pytest.param(2_000_000_000, marks=[pytest.mark.slow, pytest.mark.alone])]
 
 
 @pytest.mark.parametrize('size', SIZES)
