@@ -114,27 +114,16 @@ link_headers()
 	done
 }
 
-# pack_loader FILE: its text compressed, behind a line with which its own language
-# unpacks and runs it: three loaders cost the binary as much as one would.  Comments
-# stay out; the lines keep their numbers for backtraces.
+# pack_loader FILE: its text compressed: three loaders cost the binary as much as one
+# would.  Comments stay out; the lines keep their numbers for backtraces.
 pack_loader()
 {
-	local path=$1 packed
-	case $path in
-	*.rb)
-		packed=$(sed '1!s/^[[:blank:]]*#.*$//' "$path" | gzip -9n | base64 -w0)
-		echo "require 'zlib';eval(Zlib.gunzip('$packed'.unpack1('m')).force_encoding('UTF-8'),TOPLEVEL_BINDING,__FILE__,1)"
-		;;
-	*.py)
-		packed=$(sed 's/^[[:blank:]]*#.*$//' "$path" | gzip -9n | base64 -w0)
-		echo "import zlib,base64;exec(compile(zlib.decompress(base64.b64decode('$packed'),31),__file__,'exec'))"
-		;;
-	*.js)
-		packed=$(sed 's|^[[:blank:]]*//.*$||' "$path" | gzip -9n | base64 -w0)
-		echo "module._compile(require('zlib').gunzipSync(Buffer.from('$packed','base64')).toString(),__filename)"
-		;;
-	*) die "$path: no way is known to pack a loader in this language" ;;
-	esac
+	case $1 in
+	*.rb) sed '1!s/^[[:blank:]]*#.*$//' "$1" ;;
+	*.py) sed 's/^[[:blank:]]*#.*$//' "$1" ;;
+	*.js) sed 's|^[[:blank:]]*//.*$||' "$1" ;;
+	*) die "$1: no way is known to strip the comments of this language" ;;
+	esac | gzip -9n
 }
 
 # An application type's loader becomes two symbols: loader_ruby_rb[] and loader_ruby_rb_size.
@@ -142,7 +131,7 @@ embed_loader()
 {
 	local path=$1 symbol
 	symbol=loader_$(basename "$path" | tr -c 'a-zA-Z0-9\n' _)
-	local generated=build/generated/${path##*/}
+	local generated=build/generated/${path##*/}.gz
 	replace "build/generated/$symbol.S" <<-END
 		/* made by build.sh from $path */
 		.section .rodata.$symbol, "a", %progbits

@@ -57,5 +57,7 @@ const struct app_type app_type_node = {
 	.loader = loader_node_js,
 	.loader_size = &loader_node_js_size,
 	.loader_name = "node.cjs", /* CommonJS, whatever package.json stands above the instance directory */
+	.loader_line = "module._compile(require('zlib').gunzipSync(require('fs').readFileSync(__filename+'.gz'))"
+		       ".toString(),__filename)\n",
 	.argv = node_argv,
 };

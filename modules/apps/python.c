@@ -95,6 +95,8 @@ const struct app_type app_type_python = {
 	.loader = loader_python_py,
 	.loader_size = &loader_python_py_size,
 	.loader_name = "python.py",
+	.loader_line =
+		"import zlib;exec(compile(zlib.decompress(open(__file__+'.gz','rb').read(),31),__file__,'exec'))\n",
 	.check = python_check,
 	.argv = python_argv,
 };

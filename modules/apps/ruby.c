@@ -63,5 +63,7 @@ const struct app_type app_type_ruby = {
 	.loader = loader_ruby_rb,
 	.loader_size = &loader_ruby_rb_size,
 	.loader_name = "ruby.rb",
+	.loader_line = "require 'zlib';eval(Zlib.gunzip(File.binread(__FILE__+'.gz')).force_encoding('UTF-8'),"
+		       "TOPLEVEL_BINDING,__FILE__,1)\n",
 	.argv = ruby_argv,
 };

@@ -46,11 +46,13 @@ struct app_type {
 	size_t option_count;
 	const char *env_names[APP_ENV_NAMES_MAX]; /* variables that get app_env: RAILS_ENV, RACK_ENV */
 
-	/* The loader's bytes; NULL for programs that are run as they are.  The
-	 * spawner writes them to <instance>/loaders/<loader_name>. */
+	/* The loader, packed by gzip; NULL for programs that are run as they are.  The spawner
+	 * writes it to <instance>/loaders/<loader_name>.gz, and to <loader_name> the line of the
+	 * language itself that unpacks and runs it. */
 	const unsigned char *loader;
 	const size_t *loader_size;
 	const char *loader_name; /* "ruby.rb" */
+	const char *loader_line;
 
 	/* More than "is there a startup file": false and a sentence in error when the
 	 * application's options can not work (missing command, …).  May be NULL. */

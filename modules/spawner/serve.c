@@ -211,11 +211,17 @@ name_instance(const struct config *config, char out[INSTANCE_NAME_BYTES])
 static bool
 add_loaders(struct place *place, char error[PLACE_ERROR_BYTES])
 {
-	for (size_t i = 0; app_types[i] != NULL; i++)
-		if (app_types[i]->loader != NULL &&
-		    !place_add_loader(place, app_types[i]->loader_name, app_types[i]->loader,
-		                      *app_types[i]->loader_size, error))
+	for (const struct app_type *const *type = app_types; *type != NULL; type++) {
+		const char *line = (*type)->loader_line;
+		char packed[64];
+
+		if ((*type)->loader == NULL)
+			continue;
+		str_format(packed, sizeof packed, "%s.gz", (*type)->loader_name);
+		if (!place_add_loader(place, packed, (*type)->loader, *(*type)->loader_size, error) ||
+		    !place_add_loader(place, (*type)->loader_name, line, strlen(line), error))
 			return false;
+	}
 	return true;
 }
 
