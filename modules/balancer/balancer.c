@@ -216,6 +216,8 @@ balancer_hello(struct balancer *balancer, int fd)
 	balancer->traffic.pool = &balancer->pool;
 	balancer->traffic.scoreboard = balancer->scoreboard;
 	balancer->traffic.access_log_fd = balancer->traffic.slow_log_fd = -1;
+	for (size_t i = 0; i < CONFIG_APPS_MAX; i++)
+		balancer->traffic.folders[i] = -1;
 	balancer->traffic.quiet = balancer_quiet;
 	list_init(&balancer->traffic.listeners);
 	list_init(&balancer->traffic.clients);
@@ -370,9 +372,11 @@ balancer_begin(struct balancer *balancer)
 }
 
 static void
-balancer_restart(struct balancer *balancer, const struct message *message)
+balancer_restart(struct balancer *balancer, const struct message *message, int *fds, size_t fd_count)
 {
 	struct group *group = pool_group(&balancer->pool, message->app_id);
+	if (message->app_id < CONFIG_APPS_MAX)
+		replace_fd(&balancer->traffic.folders[message->app_id], fds, fd_count);
 	if (group != NULL)
 		group_restart(group, (uint32_t)message->number, message->slot != 0);
 }
@@ -436,7 +440,7 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		balancer_detach(balancer, message);
 		return true;
 	case MESSAGE_RESTART:
-		balancer_restart(balancer, message);
+		balancer_restart(balancer, message, fds, fd_count);
 		return true;
 	default:
 		return false;

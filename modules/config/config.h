@@ -43,10 +43,12 @@ struct listener_config {
 	char *name; /* "[listener NAME]", or "listen-1", … for `listen =` and --listen */
 	char *address_text;
 	struct config_address address;
-	bool trusted;       /* forwarded headers are believed; default: true for unix, false for TCP */
-	int trusted_choice; /* private: auto, on or off */
-	uint32_t mode;      /* unix socket's file mode; default 0660, 0666 lets every local user in */
-	char *owner;        /* unix: user name or number; NULL: ours */
+	bool trusted;            /* forwarded headers are believed; default: true for unix, false for TCP */
+	int trusted_choice;      /* private: auto, on or off */
+	bool static_files;       /* answers from static_files_dir itself; default: where nobody is trusted */
+	int static_files_choice; /* private */
+	uint32_t mode;           /* unix socket's file mode; default 0660, 0666 lets every local user in */
+	char *owner;             /* unix: user name or number; NULL: ours */
 	char *group;
 	uint32_t uid, gid; /* resolved owner and group; UINT32_MAX: not given, leave ours */
 	char *app;         /* this listener's only application; NULL: by host and base_uri */
@@ -102,6 +104,8 @@ struct app_config {
 	bool friendly_error_pages;               /* choice auto|on|off resolved: auto = app_env development */
 	int friendly_error_pages_choice;         /* private */
 	bool enabled;                            /* on */
+	bool static_files;                       /* on: from static_files_dir, at listeners with static_files */
+	char *static_files_dir;                  /* public; from root, or absolute */
 	char *restart_dir;                       /* tmp: where restart.txt is looked for; from root, or absolute */
 };
 

@@ -104,6 +104,7 @@ resolve_listener(struct config_reading *reading, struct config_reading_listener 
 	static const int on = 1, automatic = 0; /* places in the row's choices */
 	of->trusted = of->trusted_choice == on ||
 	              (of->trusted_choice == automatic && of->address.family == CONFIG_ADDRESS_UNIX);
+	of->static_files = of->static_files_choice == on || (of->static_files_choice == automatic && !of->trusted);
 	return check_unix_options(reading, listener);
 }
 

@@ -96,6 +96,10 @@ static const struct option rows[] = {
 	 .help = "Whether X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and X-Remote-User are believed. Who "
 		 "can connect to a trusted listener can claim to be any user, so that only a web server which sets "
 		 "these headers itself may reach it. auto: on for a unix socket, off for TCP."},
+	{.name = "static_files", OF_LISTENER(static_files_choice), .type = OPTION_CHOICE, .group = OPTION_GROUP_LISTENERS,
+	 .choices = auto_on_off, .default_text = "auto",
+	 .help = "Whether requests for files of an application (static_files_dir) are answered here without it. auto: "
+		 "on, but for a trusted listener: the web server in front of that serves them itself."},
 	{.name = "mode", OF_LISTENER(mode), .type = OPTION_MODE, .group = OPTION_GROUP_LISTENERS,
 	 .default_text = "0660", .min = 0, .max = 0777, .no_reload = true,
 	 .help = "The file mode of a unix socket. With 0660 only its owner and its group can connect: set group to "
@@ -164,6 +168,18 @@ static const struct option rows[] = {
 	 .original = "PassengerGroup", .edition = OPEN_SOURCE, .check = config_check_account, .example = "blog",
 	 .help = "The group of the application's processes: a name or a number. Without it, the user's primary "
 		 "group."},
+
+	{.name = "static_files", OF_APPS(static_files), .live = true, .type = OPTION_BOOL, .group = OPTION_GROUP_APPLICATION,
+	 .default_text = "on",
+	 .help = "off: the application answers for every file itself, whatever the listener's static_files says."},
+	{.name = "static_files_dir", OF_APPS(static_files_dir), .live = true, .type = OPTION_STRING,
+	 .group = OPTION_GROUP_APPLICATION, .original = "static_files_dir", .edition = OPEN_SOURCE " (Standalone)",
+	 .default_text = "public",
+	 .help = "The folder, below root or absolute, whose files are answered without the application, at listeners "
+		 "with static_files: GET /a.css gives a.css, / index.html, /about about.html; a.css.gz instead, if it is "
+		 "there and the client takes gzip. Never those of a name with a dot at its beginning, but for "
+		 "/.well-known/, and never through a link that leads out. The balancer's user must be able to read "
+		 "them: chmod o+rX. The folder is looked for at start, reload and restart."},
 
 	/* --- the pool ------------------------------------------------------------------ */
 	{.name = "max_pool_size", OF_CONFIG(max_pool_size), .type = OPTION_INT, .group = OPTION_GROUP_POOL,

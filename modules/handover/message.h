@@ -46,7 +46,8 @@ enum message_type {
 	MESSAGE_STOP,         /* exit at once */
 	MESSAGE_DETACH,       /* slot, serial: operator: take it out of rotation, drain, RETIRE */
 	MESSAGE_RESTART,  /* app_id: replace its processes of generations before number (old ones drain, new ones are
-	                       * spawned); slot 1: all at once.  At start: what it was told last */
+	                       * spawned); slot 1: all at once.  At start: what it was told last.
+	                       * fd, O_PATH: its static_files_dir, if it has one */
 	MESSAGE_LOG_FILE, /* fd: the new standard error */
 
 	/* Balancer to spawner. */

@@ -4,10 +4,20 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 /* Debian's range for such uses, down to where systemd's dynamic users begin. */
 enum { FREE_ID_FIRST = 64000, FREE_ID_LAST = 61200 };
+
+void
+identity_see_as(uint32_t uid, uint32_t gid)
+{
+	if (geteuid() != 0)
+		return;
+	setfsgid(gid);
+	setfsuid(uid);
+}
 
 void
 identity_user_name(uint32_t uid, char *out, size_t out_size)

@@ -1,11 +1,11 @@
 #include "spawner/restart_files.h"
 
 #include "base/log.h"
+#include "spawner/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/fsuid.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,16 +13,6 @@
 enum { FOLDER_EVENTS = IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_CLOSE_WRITE };
 
 static const char *const names[RESTART_FILES_N] = {"restart.txt", "always_restart.txt"};
-
-/* From here on only what this user may see is seen. */
-static void
-see_as(uint32_t uid, uint32_t gid)
-{
-	if (geteuid() != 0)
-		return;
-	setfsgid(gid);
-	setfsuid(uid);
-}
 
 /* --- folders --------------------------------------------------------------------- */
 
@@ -92,7 +82,7 @@ look(struct restart_files *files, const struct app_config *app)
 	if (!str_format(folder, sizeof(folder), "%s%s%s", absolute ? "" : app->root, absolute ? "" : "/",
 	                app->restart_dir))
 		return;
-	see_as(app->uid, app->gid);
+	identity_see_as(app->uid, app->gid);
 	/* first the watch, then the look: what happens in between is seen twice, not never */
 	watch_folders(files, app, folder);
 	for (size_t i = 0; i < RESTART_FILES_N; i++) {
@@ -101,7 +91,7 @@ look(struct restart_files *files, const struct app_config *app)
 			news = names[i];
 		watched->modified_ns[i] = now_ns;
 	}
-	see_as(0, 0);
+	identity_see_as(0, 0);
 	watched->known = true;
 	if (news != NULL)
 		files->touched(files, app, news);

@@ -1,6 +1,9 @@
 #include "spawner/tell.h"
 
+#include "spawner/identity.h"
+
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -64,16 +67,41 @@ tell_config_fd(const struct config *config)
 	return fd;
 }
 
+/*
+ * The balancer can not go there: an application's folders may be closed to other users, and its own eyes are to see
+ * as little as can be.  It gets the one folder, and opens what lies beneath it as its own user, who is nobody: so only
+ * what everybody on this machine may read is ever shown.  We look as the application's user, so that no link of his
+ * leads where he could not go himself.
+ */
+static int
+open_static_files_dir(const struct app_config *app)
+{
+	bool absolute = app->static_files_dir[0] == '/';
+	char path[PATH_MAX];
+
+	if (!app->static_files || !str_format(path, sizeof(path), "%s%s%s", absolute ? "" : app->root,
+	                                      absolute ? "" : "/", app->static_files_dir))
+		return -1;
+	identity_see_as(app->uid, app->gid);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	identity_see_as(0, 0);
+	return fd;
+}
+
 void
 tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 {
+	const struct app_config *app = config_app_by_id(spawner->config, app_id);
+	int folder_fd = app != NULL ? open_static_files_dir(app) : -1;
 	struct message message;
 
 	message_init(&message, MESSAGE_RESTART);
 	message.app_id = app_id;
 	message.number = spawner->workers.generations[app_id];
 	message.slot = at_once;
-	tell(spawner, &message, -1);
+	tell(spawner, &message, folder_fd);
+	if (folder_fd >= 0)
+		close(folder_fd);
 }
 
 void

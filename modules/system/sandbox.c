@@ -106,8 +106,8 @@ static const int allowed_calls[] = {
 	SYS_accept4, SYS_accept, SYS_connect, SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername,
 	/* descriptors */
 	SYS_close, SYS_close_range, SYS_fcntl, SYS_dup, SYS_dup3, SYS_pipe2, SYS_ioctl, SYS_fstat, SYS_newfstatat, SYS_statx,
-	/* spill files: nothing of them outlives the process, and the uid owns nothing else */
-	SYS_openat, SYS_unlinkat, SYS_faccessat,
+	/* spill files: nothing of them outlives the process, and the uid owns nothing else; static files */
+	SYS_openat, SYS_openat2, SYS_unlinkat, SYS_faccessat,
 	/* the loop */
 	SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_ppoll, SYS_signalfd4, SYS_timerfd_create,
 	SYS_timerfd_settime, SYS_eventfd2,

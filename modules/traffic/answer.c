@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct gather;
 static void answer_body(struct request *request, struct gather *gather, const char *data, size_t len);
@@ -241,8 +242,9 @@ answer_write(struct request *request, struct str head, struct str body)
 		request->keep_alive = false;
 }
 
-void
-answer_ourselves(struct request *request, uint16_t status, struct str type, struct str extra, struct str body)
+/* extra: whole lines; type: empty, if there is no body at all. */
+static struct str
+answer_head_of_ours(struct request *request, uint16_t status, struct str type, struct str extra, uint64_t length)
 {
 	struct head_writer head = head_begin(request->traffic);
 	if (request->client->listener == NULL || request->traffic->state == TRAFFIC_DRAINING)
@@ -251,15 +253,47 @@ answer_ourselves(struct request *request, uint16_t status, struct str type, stru
 	put_status(&head, status, http_reason(status));
 	put_date(&head);
 	put_server(&head, request->traffic);
-	put_field(&head, STR("Content-Type"), type);
-	put_length(&head, body.len);
+	if (type.len > 0) {
+		put_field(&head, STR("Content-Type"), type);
+		put_length(&head, length);
+	}
 	put(&head, extra);
 	put_connection(&head, request);
 	put(&head, STR("\r\n"));
+	return str_make(head.out, head.len);
+}
+
+void
+answer_ourselves(struct request *request, uint16_t status, struct str type, struct str extra, struct str body)
+{
+	struct str head = answer_head_of_ours(request, status, type, extra, body.len);
 	if (request->method_id == HTTP_METHOD_HEAD)
 		body.len = 0;
 	request->answer_bytes = body.len;
-	answer_write(request, str_make(head.out, head.len), body);
+	answer_write(request, head, body);
+	request_finish(request);
+}
+
+void
+answer_file(struct request *request, uint16_t status, struct str type, struct str extra, int fd, uint64_t from,
+            uint64_t to)
+{
+	char *block = request->traffic->scratch;
+	uint64_t length = to - from;
+	struct str body = str_make(block, 0);
+	struct str head = answer_head_of_ours(request, status, type, extra, length);
+	if (request->method_id == HTTP_METHOD_HEAD || type.len == 0)
+		length = 0;
+	request->answer_bytes = length;
+	/* Most files are small: head and body in one system call. */
+	if (length > 0 && length <= TRAFFIC_SCRATCH_BYTES &&
+	    pread(fd, block, (size_t)length, (off_t)from) == (ssize_t)length)
+		body.len = (size_t)length;
+	answer_write(request, head, body);
+	if (body.len < length && request->client->state == CLIENT_OPEN)
+		client_lend(request->client, fd, from, to);
+	else
+		close(fd);
 	request_finish(request);
 }
 

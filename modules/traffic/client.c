@@ -228,18 +228,13 @@ client_flush(struct client *client)
 {
 	size_t budget = CLIENT_WRITE_BYTES;
 	while (client_pending(client) > 0 && budget > 0) {
-		struct str next = spool_peek(&client->out);
-		if (next.len == 0) { /* the file fails */
+		ssize_t wrote = spool_send(&client->out, client->watch.fd, budget);
+		if (wrote < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (wrote < 0) { /* the connection, or the file */
 			client_abort(client);
 			return;
 		}
-		ssize_t wrote = send(client->watch.fd, next.data, next.len, MSG_NOSIGNAL);
-		if (wrote < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				client_lost(client);
-			break;
-		}
-		spool_consume(&client->out, (size_t)wrote);
 		budget -= (size_t)wrote < budget ? (size_t)wrote : budget;
 	}
 	if (client->state == CLIENT_OPEN || client->state == CLIENT_CLOSING)
@@ -300,6 +295,13 @@ client_write(struct client *client, struct iovec *pieces, int count)
 	client_spool(client, pieces + first, count - first);
 	client_watch(client);
 	return true;
+}
+
+void
+client_lend(struct client *client, int fd, uint64_t from, uint64_t to)
+{
+	spool_lend(&client->out, fd, from, to);
+	client_watch(client);
 }
 
 /* ---- events ---- */

@@ -75,6 +75,8 @@ struct client *client_open(struct traffic *traffic, struct listener *listener, i
 /* Writes or keeps; what is over `out`'s memory goes to its file.  False: the
  * connection is broken (it will be `gone`). */
 bool client_write(struct client *client, struct iovec *pieces, int count) must_check;
+/* Behind what was written: bytes from … to of a file, whose descriptor is taken. */
+void client_lend(struct client *client, int fd, uint64_t from, uint64_t to);
 static inline uint64_t
 client_pending(const struct client *client)
 {

@@ -25,6 +25,7 @@ struct traffic {
 	struct list listeners; /* front listeners and doors */
 	struct list clients;
 	uint32_t requests;                      /* that are not ended */
+	int folders[CONFIG_APPS_MAX];           /* static_files_dir by application id, O_PATH; -1: none */
 	const char *spool_dir;                  /* for bodies that do not fit into memory */
 	int access_log_fd;                      /* -1: off */
 	int slow_log_fd;                        /* -1: the main log */

@@ -5,6 +5,7 @@
 #include "pool/route.h"
 #include "traffic/direct.h"
 #include "traffic/forward.h"
+#include "traffic/static_files.h"
 
 enum { REQUEST_ID_BYTES = 16 };
 
@@ -222,6 +223,8 @@ intake_begin(struct client *client, const char *data, size_t len, size_t skipped
 		return;
 	}
 	if (!intake_route(request, http) || intake_about_server(request, http))
+		return;
+	if (static_files_answer(request, http))
 		return;
 	if (!intake_build_head(request, http)) {
 		intake_answer(request, HTTP_ERROR_HEAD_TOO_LARGE);

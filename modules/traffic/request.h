@@ -161,6 +161,9 @@ upload_sent(const struct request *request)
 extern const struct backend_handler request_backend_handler;
 /* A whole answer of ours. extra: header lines with CRLF, or empty. */
 void answer_ourselves(struct request *request, uint16_t status, struct str type, struct str extra, struct str body);
+/* Bytes from … to of a file, whose descriptor is taken; without a type: the head alone. */
+void answer_file(struct request *request, uint16_t status, struct str type, struct str extra, int fd, uint64_t from,
+                 uint64_t to);
 void answer_continue(struct request *request);
 /* The client has taken some of it. */
 void answer_drained(struct request *request);

@@ -1,8 +1,11 @@
 #include "traffic/spool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,6 +94,18 @@ spool_append(struct spool *spool, const char *data, size_t len)
 }
 
 void
+spool_lend(struct spool *spool, int fd, uint64_t from, uint64_t to)
+{
+	assert(spool->file_from == spool->file_to && spool->tail.len == 0 && from < to);
+	if (spool->file_fd >= 0)
+		close(spool->file_fd);
+	spool->file_fd = fd;
+	spool->file_is_lent = true;
+	spool->file_from = from;
+	spool->file_to = to;
+}
+
+void
 spool_keep(struct spool *spool, const char *data, size_t len)
 {
 	if (spool->tail.len > 0 || !spool_append(spool, data, len))
@@ -103,6 +118,30 @@ spool_take_tail(struct spool *spool)
 {
 	spool_append_memory(spool, spool->tail.data, spool->tail.len);
 	buf_free(&spool->tail);
+}
+
+/* What has been read of the file takes no room any more. */
+static void
+spool_used_of_file(struct spool *spool, uint64_t got)
+{
+	spool->file_from += got;
+	uint64_t done = spool->file_from / SPOOL_PUNCH_BYTES * SPOOL_PUNCH_BYTES;
+	if (spool->file_from == spool->file_to && spool->file_is_lent) {
+		close(spool->file_fd);
+		spool->file_from = spool->file_to = 0;
+		spool->file_fd = -1;
+		spool->file_is_lent = false;
+	} else if (spool->file_from == spool->file_to) {
+		/* Empty again: the next overflow begins at 0 and the disk gets its room back. */
+		spool->file_from = spool->file_to = 0;
+		if (ftruncate(spool->file_fd, 0) < 0)
+			errno = 0;
+	} else if (done > spool->file_from - got && !spool->file_is_lent) {
+		/* It may never be empty (a long answer to a slow client): what was read takes no room on the disk. */
+		if (fallocate(spool->file_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		              (off_t)(done - SPOOL_PUNCH_BYTES), SPOOL_PUNCH_BYTES) < 0)
+			errno = 0;
+	}
 }
 
 static void
@@ -124,19 +163,7 @@ spool_fill_from_file(struct spool *spool)
 	block->to = (uint32_t)got;
 	spool->first = spool->last = block;
 	spool->memory_bytes = (uint64_t)got;
-	spool->file_from += (uint64_t)got;
-	uint64_t done = spool->file_from / SPOOL_PUNCH_BYTES * SPOOL_PUNCH_BYTES;
-	if (spool->file_from == spool->file_to) {
-		/* Empty again: the next overflow begins at 0 and the disk gets its room back. */
-		spool->file_from = spool->file_to = 0;
-		if (ftruncate(spool->file_fd, 0) < 0)
-			errno = 0;
-	} else if (done > spool->file_from - (uint64_t)got) {
-		/* It may never be empty (a long answer to a slow client): what was read takes no room on the disk. */
-		if (fallocate(spool->file_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		              (off_t)(done - SPOOL_PUNCH_BYTES), SPOOL_PUNCH_BYTES) < 0)
-			errno = 0;
-	}
+	spool_used_of_file(spool, (uint64_t)got);
 }
 
 struct str
@@ -151,6 +178,31 @@ spool_peek(struct spool *spool)
 	if (block == NULL)
 		return str_make(NULL, 0);
 	return str_make(block->data + block->from, block->to - block->from);
+}
+
+/* Not from a file of ours: its pages, still on their way, would be those that are given back to the disk.
+ * What sendfile() can not take, or what has become shorter, is tried to be read. */
+ssize_t
+spool_send(struct spool *spool, int socket, size_t max_bytes)
+{
+	if (spool->first == NULL && spool->file_is_lent) {
+		uint64_t left = spool->file_to - spool->file_from;
+		off_t at = (off_t)spool->file_from;
+		ssize_t sent = sendfile(socket, spool->file_fd, &at, left < max_bytes ? (size_t)left : max_bytes);
+		if (sent > 0)
+			spool_used_of_file(spool, (uint64_t)sent);
+		if (sent > 0 || (sent < 0 && errno != EINVAL && errno != ENOSYS))
+			return sent;
+	}
+	struct str next = spool_peek(spool);
+	if (next.len == 0) {
+		errno = EIO;
+		return -1;
+	}
+	ssize_t sent = send(socket, next.data, next.len, MSG_NOSIGNAL);
+	if (sent > 0)
+		spool_consume(spool, (size_t)sent);
+	return sent;
 }
 
 void

@@ -1,11 +1,13 @@
 #include "traffic/spool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <signal.h>
 #include <unistd.h>
@@ -264,14 +266,71 @@ test_lost_file(void **state)
 	assert_int_equal(block_in_use(), 0);
 }
 
+/* A file of somebody else: what is in memory before it, all of it, given up; what shrinks is told. */
+static void
+test_lent(void **state)
+{
+	(void)state;
+	int pair[2];
+	char path[64], got[65536];
+	struct spool spool;
+	snprintf(path, sizeof(path), "%s/lent", dir);
+	FILE *file = fopen(path, "w");
+	for (int i = 0; i < 100000; i++)
+		assert_int_not_equal(putc(byte_at((uint64_t)i), file), EOF);
+	fclose(file);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	for (int round = 0; round < 2; round++) {
+		int fd = open(path, O_RDONLY);
+		uint64_t seen = 0;
+		spool_init(&spool, 1000, dir);
+		assert_true(spool_append(&spool, "head", 4));
+		spool_lend(&spool, fd, 10, 100000);
+		assert_int_equal(spool_bytes(&spool), 4 + 99990);
+		assert_int_equal(spool_send(&spool, pair[0], 30000), 4);
+		assert_int_equal(read(pair[1], got, sizeof(got)), 4);
+		if (round == 1)
+			assert_int_equal(truncate(path, 50000), 0);
+		ssize_t sent;
+		while (spool_bytes(&spool) > 0 && (sent = spool_send(&spool, pair[0], 30000)) > 0) {
+			for (ssize_t left = sent, part; left > 0; left -= part) {
+				part = read(pair[1], got, (size_t)left < sizeof(got) ? (size_t)left : sizeof(got));
+				assert_true(part > 0);
+				for (ssize_t i = 0; i < part; i++)
+					assert_int_equal(got[i], byte_at(10 + seen++));
+			}
+		}
+		assert_int_equal(seen, round == 0 ? 99990 : 49990);
+		if (round == 0) {
+			assert_int_equal(fcntl(fd, F_GETFD), -1);
+			/* and it is an ordinary one again */
+			char block[2000] = {0};
+			assert_true(spool_append(&spool, block, sizeof(block)));
+		} else {
+			assert_int_equal(sent, -1);
+			assert_int_equal(errno, EIO);
+		}
+		spool_free(&spool);
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+	}
+	close(pair[0]);
+	close(pair[1]);
+	unlink(path);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_memory_only),        cmocka_unit_test(test_over_the_limit),
-		cmocka_unit_test(test_no_memory_at_all),   cmocka_unit_test(test_random),
-		cmocka_unit_test(test_disk_is_given_back), cmocka_unit_test(test_bad_folder),
-		cmocka_unit_test(test_full_disk),          cmocka_unit_test(test_lost_file),
+		cmocka_unit_test(test_memory_only),
+		cmocka_unit_test(test_over_the_limit),
+		cmocka_unit_test(test_no_memory_at_all),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_disk_is_given_back),
+		cmocka_unit_test(test_bad_folder),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_lost_file),
+		cmocka_unit_test(test_lent),
 	};
 	int failed = cmocka_run_group_tests(tests, set_up, tear_down);
 	block_trim();
