@@ -116,7 +116,7 @@ def test_what_is_no_file_is_the_applications(p):
 
 def test_no_path_shows_a_file_that_may_not_be_shown(p):
     """Any sequence of what is tempting: a file that may be shown, or the application."""
-    tokens = ['/', '/', '..', '.', '%2e', '%2E%2e', '%2f', '%00', '%', '%5c', ';', '?', '//', 'sub', 'a.css', 'config',
+    tokens = ['/', '/', '..', '.', '%2e', '%2E%2e', '%2f', '%00', '%', '%5c', ';', '//', 'sub', 'a.css', 'config',
               'database.yml', '.git', 'config', '.secret', 'out.txt', 'proc', 'self', 'pipe.txt', '.well-known', 'acme',
               'index.html', 'public', 'closed.txt', '.gz', 'about', 'etc/passwd', '.html', '%252e']
     allowed = {body for _, body, _ in FILES}
