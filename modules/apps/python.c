@@ -86,6 +86,7 @@ const struct app_type app_type_python = {
 	.protocol = APP_PROTOCOL_SESSION,
 	.readiness = APP_READY_CONTROL,
 	.concurrency = 1,
+	.preload = APP_PRELOAD_WHEN_ASKED,
 	.startup_files = {"passenger_wsgi.py", "wsgi.py", "asgi.py"},
 	.starts_without_file = python_starts_without_file,
 	.detect_score = 70,

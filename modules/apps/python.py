@@ -14,12 +14,14 @@
 #   SoloServer, ThreadedServer       who waits for what, and on which thread
 #   AsgiServer, Link                 an event loop and its connections
 #   AsgiExchange, Http, WebSocket    one ASGI request; an upgraded connection
+#   Preloader                        forks processes of the loaded application
 #
 # CPython 3.7 and later, standard library only. It does no HTTP parsing, checks no
 # password and never speaks to the network. Comments are stripped when it is put
 # into the binary, so what is to be explained stands in comments, not in docstrings.
 
 import faulthandler
+import fcntl
 import gc
 import io
 import os
@@ -112,14 +114,8 @@ class Control:
 			# Whoever would have read it is gone; end of file on descriptor 0 stops us.
 			pass
 
-	# The application's own standard input becomes /dev/null: nothing it reads there
-	# could ever come, and what it starts must not hold our pipe.
 	def watch(self, stop):
-		lifeline = os.dup(0)
-		null = os.open(os.devnull, os.O_RDONLY)
-		os.dup2(null, 0)
-		os.close(null)
-		threading.Thread(target=self.run, args=(lifeline, stop), name="passenger control", daemon=True).start()
+		threading.Thread(target=self.run, args=(take_lifeline(), stop), name="passenger control", daemon=True).start()
 
 	def run(self, lifeline, stop):
 		poll = select.poll()
@@ -169,14 +165,27 @@ class Control:
 		return "".join(out)
 
 
+# The end of descriptor 0, for us alone. The application's own standard input becomes
+# /dev/null: nothing it reads there could ever come, and what it starts must not hold
+# our pipe.
+def take_lifeline():
+	lifeline = os.dup(0)
+	null = os.open(os.devnull, os.O_RDONLY)
+	os.dup2(null, 0)
+	os.close(null)
+	return lifeline
+
+
 # How the process comes to its end: asked for once, it ends gracefully; asked for by
 # a second SIGTERM, at once.
 class Stop:
-	def __init__(self):
+	# preloads: then there is never somebody who looks, and nothing that forks would share.
+	def __init__(self, preloads):
 		self.asked = False
 		self.serving = False
 		self.status = 0
-		self.waker, self.alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+		if not preloads:
+			self.waker, self.alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 		os.register_at_fork(after_in_child=self.forget)
 
 	# From any thread and from a signal handler. Before READY nobody looks at asked.
@@ -220,27 +229,32 @@ class Stop:
 			signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def report(text):
-	try:
-		sys.stderr.flush()
-	except (OSError, ValueError, AttributeError):
-		pass
+def flush():
+	for stream in (sys.stdout, sys.stderr):
+		try:
+			stream.flush()
+		except (OSError, ValueError, AttributeError):
+			pass
+
+
+def report(text, fd=2):
+	flush()
 	data = text.encode("utf-8", "backslashreplace")
 	try:
 		while data:
-			data = data[os.write(2, data):]
+			data = data[os.write(fd, data):]
 	except OSError:
 		pass
 
 
-def log_error(error, where):
+def log_error(error, where, fd=2):
 	import traceback
 	try:
 		text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
 	except Exception:
 		text = "%s (it could not be printed)\n" % type(error).__name__
 	report("*** Exception %s %s (process %d, thread %s):\n%s" % (
-		type(error).__name__, where, os.getpid(), threading.current_thread().name, text))
+		type(error).__name__, where, os.getpid(), threading.current_thread().name, text), fd)
 
 
 def exit_status(error):
@@ -274,8 +288,12 @@ class Application:
 			path = os.path.join(self.root, self.arguments.get("startup_file") or "passenger_wsgi.py")
 			self.callable = self.from_file(path)
 			self.asgi = is_asgi(self.callable, os.path.basename(path) == "asgi.py")
+		if self.asgi:
+			# Before a fork, so that it is shared.
+			loop_maker()
 		gc.collect()
 		gc.freeze()
+		return self
 
 	def from_module(self, text):
 		import importlib
@@ -977,6 +995,15 @@ PING_SECONDS = 20
 CLOSE_SECONDS = 5
 
 
+def loop_maker():
+	import asyncio
+	try:
+		from uvloop import new_event_loop
+	except ImportError:
+		new_event_loop = asyncio.new_event_loop
+	return new_event_loop
+
+
 # An event loop: asyncio's, or uvloop's where it can be imported. A request is a
 # task; a connection serves one after another, and there is no limit to connections.
 class AsgiServer:
@@ -993,12 +1020,8 @@ class AsgiServer:
 	# What has to be done before READY. Returns the loop.
 	def prepare(self):
 		import asyncio
-		try:
-			from uvloop import new_event_loop
-		except ImportError:
-			new_event_loop = asyncio.new_event_loop
 		self.asyncio = asyncio
-		self.loop = new_event_loop()
+		self.loop = loop_maker()()
 		asyncio.set_event_loop(self.loop)
 		self.loop.run_until_complete(self.startup())
 		return self.loop
@@ -1697,11 +1720,120 @@ def phrase(status):
 
 # ------------------------------------------------------------------------------
 
-def start(control, arguments, stop):
-	application = Application(arguments)
+# Forks a process of the loaded application whenever the spawner sends the descriptors
+# for one (docs/session-protocol.md, Preloading).
+class Preloader:
+	FDS = 4
+	# Above the places of the new process's own.
+	SPARE_FD = 10
+
+	def __init__(self, control):
+		self.pid = os.getpid()
+		self.socket = control.socket
+		self.lifeline = take_lifeline()
+
+	# A fork takes no thread along but its own.
+	def warn_of_threads(self):
+		count = len(os.listdir("/proc/self/task")) - 1
+		names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+		if count:
+			report("*** The application started threads while it was loaded: %d%s. The processes that are forked "
+				"have none of them, and what these hold locked stays locked there. Start them from "
+				"os.register_at_fork(after_in_child=...), or set spawn_method = direct (process %d)\n" % (
+				count, names and " (%s)" % ", ".join(names) or "", self.pid))
+
+	# Ends with the process; returns in each that it has forked.
+	def run(self):
+		poll = select.poll()
+		poll.register(self.lifeline, select.POLLIN)
+		poll.register(self.socket, select.POLLIN)
+		while True:
+			fds = None if any(fd == self.lifeline for fd, _ in poll.poll()) else self.receive()
+			if not fds:
+				os._exit(0)
+			if self.make(fds):
+				return
+			for fd in fds:
+				os.close(fd)
+
+	def receive(self):
+		data, rights, _, _ = self.socket.recvmsg(1, socket.CMSG_SPACE(4 * self.FDS), socket.MSG_CMSG_CLOEXEC)
+		return struct.unpack("%di" % self.FDS, rights[0][2]) if data and rights else None
+
+	# Forks twice, so that the child becomes the spawner's. True in the child.
+	def make(self, fds):
+		try:
+			self.disconnect()
+			flush()
+			middle = os.fork()
+			if middle:
+				os.waitpid(middle, 0)
+				return False
+			parent = os.getpid()
+			if os.fork():
+				os._exit(0)
+			self.become(fds, parent)
+			return True
+		except ChildProcessError:
+			# The application has SIGCHLD ignored.
+			return False
+		except BaseException as error:
+			# Into the output of the process that does not come to be.
+			log_error(error, "while a process was forked", fds[1])
+			if os.getpid() != self.pid:
+				os._exit(1)
+			return False
+
+	# A connection must not be shared by processes; each makes its own.
+	def disconnect(self):
+		if "django.db" in sys.modules:
+			sys.modules["django.db"].connections.close_all()
+
+	def become(self, fds, parent):
+		os.setsid()
+		while os.getppid() == parent:
+			select.select((), (), (), 0.001)
+		os.close(self.lifeline)
+		self.socket.detach()
+		spare = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self.SPARE_FD) for fd in fds]
+		for number, at in enumerate((0, 1, 1, 2, 3)):
+			os.dup2(spare[at], number, number < 3)
+		for fd in (*fds, *spare):
+			if fd > CONTROL_FD:
+				os.close(fd)
+
+
+# A fork is killed with the spawner only when it asks for that itself
+# (PR_SET_PDEATHSIG); without it the end of descriptor 0 has to do.
+def end_with_spawner(arguments):
+	os.environ["PASSENGER_PROCESS"] = arguments.get("gupid", "")
+	if arguments.pop("prctl", None) and ctypes:
+		ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def preload(control, arguments, stop):
+	global ctypes
+	try:
+		application = Application(arguments).load()
+		try:
+			import ctypes
+		except ImportError:
+			ctypes = None
+	except BaseException as error:
+		refuse(control, error)
+	stop.install_signals()
+	preloader = Preloader(control)
+	preloader.warn_of_threads()
+	control.tell("READY preloader=1\n")
+	preloader.run()
+	return application
+
+
+# application: loaded already, by the preloader that forked us.
+def start(control, arguments, stop, application):
 	try:
 		threads = thread_count(arguments)
-		application.load()
+		application = application or Application(arguments).load()
 		listener = socket.socket(fileno=LISTENER_FD)
 		listener.set_inheritable(False)
 		listener.setblocking(False)
@@ -1733,15 +1865,21 @@ def refuse(control, error):
 		os._exit(1)
 
 
-def main():
+def main(application=None):
 	control = Control()
+	if application:
+		control.tell("HELLO\n")
 	arguments = control.read_arguments()
 	for stream in (sys.stdout, sys.stderr):
 		stream.reconfigure(line_buffering=True)
-	stop = Stop()
+	stop = Stop("mode" in arguments)
 	stop.install_signals()
+	if application:
+		end_with_spawner(arguments)
+	elif arguments.pop("mode", None):
+		return main(preload(control, arguments, stop))
 	control.watch(stop)
-	server = start(control, arguments, stop)
+	server = start(control, arguments, stop, application)
 	server.run()
 	sys.exit(stop.status)
 

@@ -41,9 +41,16 @@ static const struct option ruby_options[RUBY_OPTION_N] = {
 static bool
 ruby_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error, size_t error_size)
 {
+	union option_value bundler;
+	char expected[OPTION_EXPECTED_BYTES];
+
 	(void)error;
 	(void)error_size;
 	app_argv_add(argv, str_from(app_config_type_value(app, RUBY_INTERPRETER)));
+	if (option_parse(&ruby_options[RUBY_PRELOAD_BUNDLER],
+	                 str_from(app_config_type_value(app, RUBY_PRELOAD_BUNDLER)), &bundler, expected) &&
+	    bundler.on)
+		app_argv_add(argv, STR("-rbundler/setup"));
 	app_argv_add(argv, str_from(loader_path));
 	return true;
 }
@@ -54,7 +61,7 @@ const struct app_type app_type_ruby = {
 	.protocol = APP_PROTOCOL_SESSION,
 	.readiness = APP_READY_CONTROL,
 	.concurrency = 1,
-	.can_preload = true,
+	.preload = APP_PRELOAD_ALWAYS,
 	.startup_files = {"config.ru"},
 	.detect_score = 80,
 	.options = ruby_options,

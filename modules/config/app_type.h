@@ -19,6 +19,9 @@ enum app_readiness {
 	APP_READY_PORT,    /* binds 127.0.0.1:$PORT itself; ready when the port is listened on by it or a descendant */
 };
 
+/* Whether its loader can load an application once and be forked, and whether spawn_method = auto has it do so. */
+enum app_preload { APP_PRELOAD_NEVER, APP_PRELOAD_WHEN_ASKED, APP_PRELOAD_ALWAYS };
+
 enum { APP_STARTUP_FILES_MAX = 8, APP_ENV_NAMES_MAX = 6, APP_ARGV_MAX = 64 };
 
 struct app_argv {
@@ -36,7 +39,7 @@ struct app_type {
 	enum app_protocol protocol;
 	enum app_readiness readiness;
 	int64_t concurrency; /* of a process when it does not say itself; 0: unlimited */
-	bool can_preload;
+	enum app_preload preload;
 	const char *startup_files[APP_STARTUP_FILES_MAX]; /* detection: first that exists in root; NULL-terminated */
 	/* True when the application's own options say what to start, so that none of these files has to be there.  May be NULL. */
 	bool (*starts_without_file)(const struct app_config *app);

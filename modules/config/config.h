@@ -54,7 +54,7 @@ struct listener_config {
 	char *app;         /* this listener's only application; NULL: by host and base_uri */
 };
 
-enum config_spawn_method { CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
+enum config_spawn_method { CONFIG_SPAWN_AUTO, CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
 
 struct config;
 
@@ -79,7 +79,7 @@ struct app_config {
 	size_t env_count;
 	char **type_values; /* parallel to type->options: text as written (validated), or the default, or NULL */
 
-	int spawn_method;                    /* enum config_spawn_method; smart only where the type can preload */
+	int spawn_method;                    /* enum config_spawn_method; see app_config_preloads() */
 	uint64_t max_preloader_idle_time_ms; /* 5 m; 0: never */
 	uint64_t start_timeout_ms;           /* 90 s */
 	int64_t min_instances;               /* 1 */
@@ -181,6 +181,8 @@ const struct app_config *config_app_by_id(const struct config *config, uint32_t 
 
 /* Value of a type's own option (type->options[index]); "" when none. */
 const char *app_config_type_value(const struct app_config *app, size_t index);
+/* Are its processes forked by a preloader? */
+bool app_config_preloads(const struct app_config *app);
 
 /* All rows, for `passenger options`, the docs and the tests. */
 const struct option *config_options(size_t *count);

@@ -296,3 +296,11 @@ app_config_type_value(const struct app_config *app, size_t index)
 		return "";
 	return app->type_values[index];
 }
+
+bool
+app_config_preloads(const struct app_config *app)
+{
+	if (app->spawn_method == CONFIG_SPAWN_AUTO)
+		return app->type->preload == APP_PRELOAD_ALWAYS;
+	return app->spawn_method == CONFIG_SPAWN_SMART && app->type->preload != APP_PRELOAD_NEVER;
+}

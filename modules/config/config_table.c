@@ -29,6 +29,7 @@ static const char *const log_formats[] = {
 };
 
 static const char *const spawn_methods[] = {
+	[CONFIG_SPAWN_AUTO] = "auto",
 	[CONFIG_SPAWN_SMART] = "smart",
 	[CONFIG_SPAWN_DIRECT] = "direct",
 	NULL,
@@ -198,10 +199,11 @@ static const struct option rows[] = {
 	 .original = "PassengerPoolIdleTime", .edition = OPEN_SOURCE, .default_text = "5m", .max = TIME_MAX,
 	 .help = "A process that nobody has used for so long is stopped, unless min_instances needs it. 0: never."},
 	{.name = "spawn_method", OF_APPS(spawn_method), .type = OPTION_CHOICE, .group = OPTION_GROUP_POOL,
-	 .original = "PassengerSpawnMethod", .edition = OPEN_SOURCE, .choices = spawn_methods, .default_text = "smart",
+	 .original = "PassengerSpawnMethod", .edition = OPEN_SOURCE, .choices = spawn_methods, .default_text = "auto",
 	 .help = "smart: the application is loaded once, in a preloader, which is forked for each process: they "
-		 "start quickly and share memory. Where the type can not do that (all but ruby), and with direct, "
-		 "each process loads the application itself."},
+		 "start quickly and share memory (ruby and python; other types are always direct). direct: each "
+		 "process loads the application itself. auto: smart for ruby, direct for python, whose "
+		 "applications often start threads or connect while they are imported, which no fork survives."},
 	{.name = "max_preloader_idle_time", OF_APPS(max_preloader_idle_time_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_POOL, .original = "PassengerMaxPreloaderIdleTime", .edition = OPEN_SOURCE,
 	 .default_text = "5m", .max = TIME_MAX,

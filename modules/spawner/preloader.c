@@ -307,7 +307,7 @@ static const struct worker_role preloader_role = {
 void
 preloader_spawn(struct workers *workers, const struct app_config *app)
 {
-	if (app->spawn_method != CONFIG_SPAWN_SMART || !app->type->can_preload) {
+	if (!app_config_preloads(app)) {
 		launch_worker(workers, app, NULL);
 		return;
 	}
