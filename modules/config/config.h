@@ -79,14 +79,14 @@ struct app_config {
 	size_t env_count;
 	char **type_values; /* parallel to type->options: text as written (validated), or the default, or NULL */
 
-	int spawn_method;                    /* enum config_spawn_method; see app_config_preloads() */
-	uint64_t max_preloader_idle_time_ms; /* 5 m; 0: never */
-	uint64_t start_timeout_ms;           /* 90 s */
-	int64_t min_instances;               /* 1 */
-	int64_t max_instances;               /* 0: only max_pool_size */
-	uint64_t pool_idle_time_ms;          /* 300 s; 0: never */
-	int64_t max_requests;                /* 0: never */
-	int64_t max_request_queue_size;      /* 100; 0: no limit */
+	int spawn_method;                                  /* enum config_spawn_method; see app_config_preloads() */
+	uint64_t max_preloader_idle_time_ms;               /* 5 m; 0: never */
+	uint64_t start_timeout_ms;                         /* 90 s */
+	int64_t min_instances;                             /* 1 */
+	int64_t max_instances;                             /* 0: only max_pool_size */
+	uint64_t pool_idle_time_ms;                        /* 300 s; 0: never */
+	int64_t max_requests;                              /* 0: never */
+	int64_t max_request_queue_size;                    /* 100; 0: no limit */
 	int64_t request_queue_overflow_status_code;        /* 503 */
 	uint64_t max_request_queue_time_ms;                /* 0: none */
 	int64_t force_max_concurrent_requests_per_process; /* -1: what the application says; 0: unlimited */
