@@ -31,7 +31,6 @@ const struct app_type app_type_command = {
 	.readiness = APP_READY_PORT,
 	.concurrency = 0,
 	.takes_command = true,
-	.env_names = {"PASSENGER_APP_ENV"},
 	.check = command_check,
 	.argv = command_argv,
 };

@@ -53,7 +53,6 @@ const struct app_type app_type_node = {
 	.detect_score = 60,
 	.options = node_options,
 	.option_count = array_count(node_options),
-	.env_names = {"NODE_ENV", "PASSENGER_APP_ENV"},
 	.loader = loader_node_js,
 	.loader_size = &loader_node_js_size,
 	.loader_name = "node.cjs", /* CommonJS, whatever package.json stands above the instance directory */

@@ -92,7 +92,6 @@ const struct app_type app_type_python = {
 	.detect_score = 70,
 	.options = python_options,
 	.option_count = array_count(python_options),
-	.env_names = {"PASSENGER_APP_ENV", "WSGI_ENV"},
 	.loader = loader_python_py,
 	.loader_size = &loader_python_py_size,
 	.loader_name = "python.py",

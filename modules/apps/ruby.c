@@ -66,7 +66,6 @@ const struct app_type app_type_ruby = {
 	.detect_score = 80,
 	.options = ruby_options,
 	.option_count = array_count(ruby_options),
-	.env_names = {"RAILS_ENV", "RACK_ENV", "PASSENGER_APP_ENV"},
 	.loader = loader_ruby_rb,
 	.loader_size = &loader_ruby_rb_size,
 	.loader_name = "ruby.rb",

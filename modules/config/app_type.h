@@ -22,7 +22,7 @@ enum app_readiness {
 /* Whether its loader can load an application once and be forked, and whether spawn_method = auto has it do so. */
 enum app_preload { APP_PRELOAD_NEVER, APP_PRELOAD_WHEN_ASKED, APP_PRELOAD_ALWAYS };
 
-enum { APP_STARTUP_FILES_MAX = 8, APP_ENV_NAMES_MAX = 6, APP_ARGV_MAX = 64 };
+enum { APP_STARTUP_FILES_MAX = 8, APP_ARGV_MAX = 64 };
 
 struct app_argv {
 	char *words[APP_ARGV_MAX + 1]; /* NULL-terminated, from malloc */
@@ -47,7 +47,6 @@ struct app_type {
 	int detect_score;             /* 0..100 when one of these exists; the highest wins */
 	const struct option *options; /* its own, by offset = index into type_values; type STRING … as usual */
 	size_t option_count;
-	const char *env_names[APP_ENV_NAMES_MAX]; /* variables that get app_env: RAILS_ENV, RACK_ENV */
 
 	/* The loader, packed by gzip; NULL for programs that are run as they are.  The spawner
 	 * writes it to <instance>/loaders/<loader_name>.gz, and to <loader_name> the line of the

@@ -39,6 +39,15 @@ struct config_address {
 bool config_address_parse(struct config_address *address, struct str text) must_check;
 void config_address_text(const struct config_address *address, char out[128]);
 
+/* One limit of an application's processes, as setrlimit() takes it. */
+enum { CONFIG_RLIMITS_MAX = 16 };
+struct config_rlimit {
+	int32_t resource; /* RLIMIT_NOFILE, … */
+	uint64_t soft, hard; /* UINT64_MAX: none */
+};
+/* "core=0 as=1g:2g": how many there are, 0 when it is none such or a resource stands twice. */
+size_t config_rlimits_parse(struct config_rlimit limits[CONFIG_RLIMITS_MAX], struct str text) must_check;
+
 struct listener_config {
 	char *name; /* "[listener NAME]", or "listen-1", … for `listen =` and --listen */
 	char *address_text;
@@ -77,6 +86,10 @@ struct app_config {
 	char *command;           /* type = command: shell words */
 	struct config_pair *env; /* env.NAME = value */
 	size_t env_count;
+	char *env_file;                     /* read by each process as it starts; from root, or absolute; NULL: none */
+	bool load_shell_envvars;            /* off: started by the user's login shell */
+	char *rlimits;                      /* config_rlimits_parse(); NULL: none */
+	int64_t app_file_descriptor_ulimit; /* RLIMIT_NOFILE; 0: as we were given it */
 	char **type_values; /* parallel to type->options: text as written (validated), or the default, or NULL */
 
 	int spawn_method;                                  /* enum config_spawn_method; see app_config_preloads() */
@@ -119,6 +132,7 @@ struct config {
 	char *user;                         /* of the balancer; NULL: a free uid of its own */
 	char *default_user;                 /* for applications whose startup file belongs to root: nobody */
 	char *default_group;                /* NULL: default_user's own */
+	bool user_switching;                /* on */
 	char *log_file;                     /* NULL: standard error */
 	int64_t log_level;                  /* 0 crit 1 error 2 warn 3 notice 4 info 5 debug; default 3 */
 	char *access_log;                   /* path; NULL: standard output when access_log_format is not off */

@@ -296,12 +296,12 @@ find_row(const struct config_reading *reading, struct str name, size_t *index, b
 	return found;
 }
 
-/* A relative path is meant from the folder of the ini, but a startup file from root, which is not known yet. */
+/* A relative path is meant from the folder of the ini, or else from root, which is not known yet. */
 static char *
 keep_text(struct config_reading *reading, const struct option *option, struct str text)
 {
-	bool relative = option->type == OPTION_PATH && text.data[0] != '/' && !reading->canonical &&
-	                strcmp(option->name, "startup_file") != 0;
+	bool relative =
+		option->type == OPTION_PATH && text.data[0] != '/' && !reading->canonical && !option->from_root;
 	if (!relative)
 		return config_strdup(reading->config, text);
 	while (str_starts(text, STR("./")))

@@ -59,6 +59,28 @@ config_check_account(struct str text, char *expected, size_t expected_size)
 }
 
 bool
+config_check_group(struct str text, char *expected, size_t expected_size)
+{
+	if (str_equal(text, str_from(CONFIG_GROUP_OF_STARTUP_FILE)) ||
+	    config_check_account(text, expected, expected_size))
+		return true;
+	snprintf(expected, expected_size, "a name, a number or %s", CONFIG_GROUP_OF_STARTUP_FILE);
+	return false;
+}
+
+bool
+config_check_rlimits(struct str text, char *expected, size_t expected_size)
+{
+	struct config_rlimit limits[CONFIG_RLIMITS_MAX];
+	if (config_rlimits_parse(limits, text) > 0)
+		return true;
+	snprintf(expected, expected_size,
+	         "words such as core=unlimited nproc=200 as=2g stack=8m:64m, of as, core, cpu, data, fsize, memlock, "
+	         "nofile, nproc and stack");
+	return false;
+}
+
+bool
 config_check_address(struct str text, char *expected, size_t expected_size)
 {
 	struct config_address address;

@@ -66,6 +66,10 @@ static const struct option rows[] = {
 	 .original = "PassengerDefaultGroup", .edition = OPEN_SOURCE, .check = config_check_account,
 	 .example = "nogroup",
 	 .help = "The group that goes with default_user. Without it, that user's primary group."},
+	{.name = "user_switching", OF_CONFIG(user_switching), .type = OPTION_BOOL, .group = OPTION_GROUP_INSTANCE,
+	 .original = "PassengerUserSwitching", .edition = OPEN_SOURCE, .default_text = "on",
+	 .help = "on: when root starts passenger, each application runs as its own user. off: all run as "
+		 "default_user."},
 
 	/* --- listeners ------------------------------------------------------------ */
 	{.name = "listen", .sections = OPTION_IN_PASSENGER, .offset = OPTION_NO_FIELD, .type = OPTION_STRING,
@@ -132,7 +136,7 @@ static const struct option rows[] = {
 	 .original = "PassengerEnabled", .edition = OPEN_SOURCE, .default_text = "on",
 	 .help = "off: the application is checked, but not served and not started."},
 	{.name = "startup_file", OF_APP(startup_file), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
-	 .original = "PassengerStartupFile", .edition = OPEN_SOURCE, .example = "config.ru",
+	 .original = "PassengerStartupFile", .edition = OPEN_SOURCE, .example = "config.ru", .from_root = true,
 	 .help = "The file that the application starts with, absolute or relative to root. Without it, the file "
 		 "that is usual for the type."},
 	{.name = "command", OF_APP(command), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
@@ -166,9 +170,31 @@ static const struct option rows[] = {
 		 "it, the owner of the startup file (for a command, of root); default_user, if that is root. An "
 		 "application runs as root only if this line says user = root."},
 	{.name = "group", OF_APP(group), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
-	 .original = "PassengerGroup", .edition = OPEN_SOURCE, .check = config_check_account, .example = "blog",
-	 .help = "The group of the application's processes: a name or a number. Without it, the user's primary "
-		 "group."},
+	 .original = "PassengerGroup", .edition = OPEN_SOURCE, .check = config_check_group, .example = "blog",
+	 .help = "The group of the application's processes: a name or a number, or !STARTUP_FILE! for the group of "
+		 "the startup file. Without it, the user's primary group."},
+	{.name = "env_file", OF_APPS(env_file), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
+	 .from_root = true, .example = ".env",
+	 .help = "A file of NAME=value lines (blank lines, # comments, export and quotes around a value may be), "
+		 "absolute or relative to root, of at most 64 KiB. Each process reads it as its own user when it "
+		 "starts; the variables go before those that passenger gives, and env.NAME before them. No variable "
+		 "is expanded in a value."},
+	{.name = "load_shell_envvars", OF_APPS(load_shell_envvars), .type = OPTION_BOOL,
+	 .group = OPTION_GROUP_APPLICATION, .original = "PassengerLoadShellEnvvars", .edition = OPEN_SOURCE,
+	 .default_text = "off",
+	 .help = "on: a process is started by its user's login shell (bash, zsh, ksh or sh; others are passed by), so "
+		 "that it has what /etc/profile, .bash_profile and the like export, rbenv or nvm for one. What is "
+		 "written here and what passenger gives still goes before that."},
+	{.name = "app_file_descriptor_ulimit", OF_APPS(app_file_descriptor_ulimit), .type = OPTION_INT,
+	 .group = OPTION_GROUP_LIMITS, .original = "passenger_app_file_descriptor_ulimit",
+	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "0", .min = 0, .max = INT32_MAX,
+	 .help = "How many files a process may have open. 0: as many as whoever started passenger."},
+	{.name = "rlimits", OF_APPS(rlimits), .type = OPTION_STRING, .group = OPTION_GROUP_LIMITS,
+	 .check = config_check_rlimits, .example = "core=unlimited nproc=200 as=2g stack=8m:64m",
+	 .help = "The kernel's limits of a process (setrlimit), with blanks between: as, core, cpu (seconds), data, "
+		 "fsize, memlock, nofile, nproc (of all processes of the user) or stack, and a number, a size or "
+		 "unlimited; SOFT:HARD sets two different ones. core is 0 when it is not written; the others are as "
+		 "they were when passenger was started."},
 
 	{.name = "static_files", OF_APPS(static_files), .live = true, .type = OPTION_BOOL, .group = OPTION_GROUP_APPLICATION,
 	 .default_text = "on",

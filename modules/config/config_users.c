@@ -1,7 +1,8 @@
 /*
  * Who runs what.  Root gives every application a user: the one that is written,
  * else the owner of its startup file, else default_user; never root unless the
- * ini says so in so many words.  Who is not root can only be himself.
+ * ini says so in so many words.  With user_switching = off it is default_user
+ * for all.  Who is not root can only be himself.
  */
 #include "config/internal.h"
 
@@ -146,16 +147,49 @@ resolve_owner(struct config_reading *reading, struct config_reading_app *app)
 	return true;
 }
 
+/* The written group, or the one of the startup file. */
+static bool
+resolve_group(struct config_reading *reading, struct config_reading_app *app)
+{
+	struct app_config *of = app->app;
+	uint32_t line = line_of(&app->section, "group", OPTION_IN_APP);
+	struct stat status;
+	if (strcmp(of->group, CONFIG_GROUP_OF_STARTUP_FILE) != 0)
+		return find_group(of->group, &of->gid) || fail_no_account(reading, line, "group", of->group, "group");
+	if (!find_owner(reading, app, &status))
+		return false;
+	of->gid = status.st_gid;
+	if (of->gid == 0 && of->uid != 0)
+		return config_fail_value(reading, line, STR("group"), str_from(of->group),
+		                         "the startup file's group is root's; expected a group by name, or a startup file "
+		                         "of another group");
+	return true;
+}
+
+/* user_switching = off: nobody is somebody else. */
+static bool
+resolve_unswitched(struct config_reading *reading, struct config_reading_app *app)
+{
+	static const char *const names[] = {"user", "group"};
+	for (size_t i = 0; i < array_count(names); i++) {
+		uint32_t line = app->section.lines[config_row(names[i], OPTION_IN_APP)];
+		if (line != 0)
+			return config_fail(reading, line, names[i],
+			                   "can not be chosen while user_switching is off: all applications run as "
+			                   "default_user");
+	}
+	return resolve_default_user(reading, &app->app->uid, &app->app->gid);
+}
+
 static bool
 resolve_app_of_root(struct config_reading *reading, struct config_reading_app *app)
 {
-	struct app_config *of = app->app;
+	const struct app_config *of = app->app;
+	if (!reading->config->user_switching)
+		return resolve_unswitched(reading, app);
 	if (!(of->user != NULL ? resolve_written_user(reading, app) : resolve_owner(reading, app)))
 		return false;
-	if (of->group != NULL && !find_group(of->group, &of->gid))
-		return fail_no_account(reading, line_of(&app->section, "group", OPTION_IN_APP), "group", of->group,
-		                       "group");
-	return true;
+	return of->group == NULL || resolve_group(reading, app);
 }
 
 static bool
@@ -174,7 +208,7 @@ resolve_app_of_user(struct config_reading *reading, struct config_reading_app *a
 		                         str_from(of->user),
 		                         "only root can run an application as another user; start passenger as root");
 	gid = of->gid;
-	if (of->group != NULL && !find_group(of->group, &gid))
+	if (of->group != NULL && strcmp(of->group, CONFIG_GROUP_OF_STARTUP_FILE) != 0 && !find_group(of->group, &gid))
 		return fail_no_account(reading, line_of(&app->section, "group", OPTION_IN_APP), "group", of->group,
 		                       "group");
 	if (gid != of->gid)

@@ -14,12 +14,15 @@
 #include "config/config.h"
 
 enum {
-	CONFIG_ROWS_MAX = 128,
+	CONFIG_ROWS_MAX = 192,
 	CONFIG_TYPE_OPTIONS_MAX = 32, /* of one application type */
 	/* Canonical text writes a byte as at most three. */
 	CONFIG_CANONICAL_LINE_BYTES_MAX = 4 * CONFIG_LINE_BYTES_MAX,
 	CONFIG_FILE_BYTES_MAX = 8 * 1024 * 1024,
 };
+
+/* What `group` takes besides accounts. */
+#define CONFIG_GROUP_OF_STARTUP_FILE "!STARTUP_FILE!"
 
 /* A type's own option as some section gives it. */
 struct config_type_value {
@@ -99,6 +102,8 @@ size_t config_row(const char *name, unsigned section);
 
 bool config_check_name(struct str text, char *expected, size_t expected_size);
 bool config_check_account(struct str text, char *expected, size_t expected_size);
+bool config_check_group(struct str text, char *expected, size_t expected_size);
+bool config_check_rlimits(struct str text, char *expected, size_t expected_size);
 bool config_check_address(struct str text, char *expected, size_t expected_size);
 bool config_check_addresses(struct str text, char *expected, size_t expected_size);
 bool config_check_hosts(struct str text, char *expected, size_t expected_size);

@@ -62,6 +62,7 @@ struct option {
 	const char *help;           /* one or a few sentences for passenger.ini and docs/options.md */
 	bool no_reload;             /* a change needs a restart of passenger */
 	bool live;                  /* an application's: a change needs no new process */
+	bool from_root;             /* OPTION_PATH: a relative one is meant from the application's root */
 	bool repeats;               /* may be given several times; others only once a section */
 
 	/* OPTION_STRING and OPTION_PATH: more than "some text".  False, and in expected a

@@ -1,6 +1,6 @@
 #include "spawner/exec.h"
 
-#include "spawner/plan.h"
+#include "spawner/exec_environment.h"
 #include "system/sandbox.h"
 
 #include <errno.h>
@@ -15,9 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* After the change of numbers: the sentence goes here. */
-static int error_fd = PLAN_FD_ERROR;
-
 static void fail(const char *format, ...) printf_like(1, 2);
 
 static void
@@ -31,7 +28,7 @@ fail(const char *format, ...)
 	va_end(arguments);
 	if (len >= (int)sizeof(text))
 		len = (int)sizeof(text) - 1;
-	if (len > 0 && write(error_fd, text, (size_t)len) < 0) {
+	if (len > 0 && write(PLAN_FD_ERROR, text, (size_t)len) < 0) {
 		/* nobody listens: the exit status has to do */
 	}
 }
@@ -50,7 +47,8 @@ set_oom_score(void)
 	close(fd);
 }
 
-static void
+/* While we may still raise them.  RLIMIT_NPROC counts from the change of user on. */
+static bool
 set_limits(const struct plan *plan)
 {
 	struct rlimit limit;
@@ -63,18 +61,39 @@ set_limits(const struct plan *plan)
 		limit.rlim_cur = 0;
 		setrlimit(RLIMIT_CORE, &limit);
 	}
+	for (uint32_t i = 0; i < plan->limit_count; i++) {
+		const struct config_rlimit *wanted = &plan->limits[i];
+		/* RLIM_INFINITY is UINT64_MAX */
+		limit = (struct rlimit){.rlim_cur = wanted->soft, .rlim_max = wanted->hard};
+		if (setrlimit(wanted->resource, &limit) != 0) {
+			fail("can not set a limit (rlimits or app_file_descriptor_ulimit): %s",
+			     errno == EPERM ? "it is more than whoever started passenger may have" : strerror(errno));
+			return false;
+		}
+	}
+	return true;
 }
 
-/* Nothing but 0 1 2 (and 3 4 for a loader) and the error pipe, right behind them. */
+/* Nothing but 0 1 2 (and 3 4 for a loader) for the application; a login shell also keeps the plan, the error pipe and
+ * this program, by which it comes back to us. */
 static bool
-set_descriptors(bool keeps_control)
+set_descriptors(bool keeps_control, bool for_shell)
 {
-	int keep = keeps_control ? PLAN_FD_CONTROL + 1 : STDERR_FILENO + 1;
+	int last = PLAN_FD_ERROR;
 
-	if (dup3(error_fd, keep, O_CLOEXEC) < 0)
+	if (!keeps_control && syscall(SYS_close_range, PLAN_FD_LISTEN, PLAN_FD_CONTROL, 0) != 0)
 		return false;
-	error_fd = keep;
-	return syscall(SYS_close_range, keep + 1, ~0U, 0) == 0;
+	if (for_shell) {
+		int program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+		if (program < 0 || (program != PLAN_FD_PROGRAM && dup2(program, PLAN_FD_PROGRAM) < 0))
+			return false;
+		last = PLAN_FD_PROGRAM;
+	} else if (fcntl(PLAN_FD_PLAN, F_SETFD, FD_CLOEXEC) != 0 || fcntl(PLAN_FD_ERROR, F_SETFD, FD_CLOEXEC) != 0) {
+		return false;
+	}
+	/* it is open still where it happened to get its right number at once */
+	return syscall(SYS_close_range, last + 1, ~0U, 0) == 0 &&
+	       (!for_shell || fcntl(PLAN_FD_PROGRAM, F_SETFD, 0) == 0);
 }
 
 /* Signals that no handler of ours holds, nothing blocked: posix_spawn did it, but an ignored
@@ -110,30 +129,30 @@ without_const(const char *const *words)
 
 /* As execvp() does it: a file that is no program the kernel knows is a script for the shell. */
 static void
-execute(const char *file, const struct plan_read *plan)
+execute(const char *file, const struct plan_read *plan, const char *const *variables)
 {
 	const char *script[PLAN_WORDS_MAX + 2];
 
-	execve(file, without_const(plan->arguments), without_const(plan->variables));
+	execve(file, without_const(plan->arguments), without_const(variables));
 	if (errno != ENOEXEC)
 		return;
 	script[0] = "/bin/sh";
 	script[1] = file;
 	for (size_t i = 1; i <= plan->head->argument_count; i++)
 		script[i + 1] = plan->arguments[i];
-	execve("/bin/sh", without_const(script), without_const(plan->variables));
+	execve("/bin/sh", without_const(script), without_const(variables));
 }
 
 static void
-execute_by_path(const struct plan_read *plan)
+execute_by_path(const struct plan_read *plan, const char *const *variables)
 {
-	const char *name = plan->arguments[0];
-	struct str rest = str_from(plan->path), folder;
+	const char *name = plan->arguments[0], *path = exec_environment_value(variables, "PATH");
+	struct str rest = str_from(path != NULL ? path : ""), folder;
 	char file[4096];
 	int error = ENOENT;
 
 	if (strchr(name, '/') != NULL) {
-		execute(name, plan);
+		execute(name, plan, variables);
 		fail("can not execute '%s' in %s: %s", name, plan->root, strerror(errno));
 		return;
 	}
@@ -141,7 +160,7 @@ execute_by_path(const struct plan_read *plan)
 		/* an empty entry means the current directory, for others: not for us */
 		if (folder.len == 0 || !str_format(file, sizeof(file), "%.*s/%s", STR_ARG(folder), name))
 			continue;
-		execute(file, plan);
+		execute(file, plan, variables);
 		if (errno == ENOENT || errno == ENOTDIR)
 			continue;
 		if (errno != EACCES) {
@@ -152,43 +171,80 @@ execute_by_path(const struct plan_read *plan)
 		if (access(file, F_OK) == 0)
 			error = EACCES;
 	}
-	fail("can not execute '%s': %s (looked in PATH=%s)", name, strerror(error), plan->path);
+	fail("can not execute '%s': %s (looked in PATH=%s)", name, strerror(error), path != NULL ? path : "");
+}
+
+/* The shell reads its start files and becomes `passenger exec after-shell`. */
+static void
+execute_shell(const struct plan_read *plan, const char *const *variables)
+{
+	char command[64];
+	const char *const arguments[] = {plan->shell, "-l", "-c", command, NULL};
+
+	str_format(command, sizeof(command), "exec /proc/self/fd/%d exec after-shell", PLAN_FD_PROGRAM);
+	execve(plan->shell, without_const(arguments), without_const(variables));
+	fail("can not execute the login shell %s (load_shell_envvars is on): %s", plan->shell, strerror(errno));
+}
+
+/* All rights that the application shall not have are given away. */
+static bool
+become_application(const struct plan_read *plan)
+{
+	char error[SANDBOX_ERROR_BYTES];
+
+	if (!set_descriptors(plan->head->keeps_control != 0, plan->shell[0] != '\0')) {
+		fail("can not arrange descriptors: %s", strerror(errno));
+		return false;
+	}
+	set_signals();
+	if (!set_limits(plan->head))
+		return false;
+	set_oom_score();
+	umask(022);
+	if (!sandbox_identity(plan->head->uid, plan->head->gid, plan->head->user, error)) {
+		fail("can not become user %s: %s", plan->head->user[0] != '\0' ? plan->head->user : "of the application",
+		     error);
+		return false;
+	}
+	if (!bind_to_parent(plan->head->parent)) {
+		fail("the spawner is gone");
+		return false;
+	}
+	if (chdir(plan->root) == 0)
+		return true;
+	fail("can not enter the application's root %s as uid %u: %s", plan->root, plan->head->uid, strerror(errno));
+	return false;
+}
+
+/* Back from the login shell: it may have gone elsewhere, and its own descriptors are none of the application's. */
+static bool
+come_back(const struct plan_read *plan)
+{
+	if (set_descriptors(plan->head->keeps_control != 0, false) && chdir(plan->root) == 0)
+		return true;
+	fail("can not go on after the login shell: %s", strerror(errno));
+	return false;
 }
 
 int
 exec_command(int argc, char **argv)
 {
 	static struct plan_read plan; /* large, and there is one */
-	char error[SANDBOX_ERROR_BYTES];
+	char error[PLAN_ERROR_BYTES];
+	bool after_shell = argc > 1 && strcmp(argv[1], "after-shell") == 0;
 
-	(void)argc;
-	(void)argv;
 	if (fcntl(PLAN_FD_PLAN, F_GETFD) < 0 || fcntl(PLAN_FD_ERROR, F_GETFD) < 0 || !plan_read(&plan, PLAN_FD_PLAN)) {
 		fprintf(stderr, "passenger: `exec` is used by `passenger serve` alone\n");
 		return 2;
 	}
-	if (!set_descriptors(plan.head->keeps_control != 0)) {
-		fail("can not arrange descriptors: %s", strerror(errno));
+	if (!(after_shell ? come_back : become_application)(&plan))
 		return 1;
-	}
-	set_signals();
-	set_limits(plan.head);
-	set_oom_score();
-	umask(022);
-	if (!sandbox_identity(plan.head->uid, plan.head->gid, plan.head->user, error)) {
-		fail("can not become user %s: %s", plan.head->user[0] != '\0' ? plan.head->user : "of the application",
-		     error);
-		return 1;
-	}
-	if (!bind_to_parent(plan.head->parent)) {
-		fail("the spawner is gone");
-		return 1;
-	}
-	if (chdir(plan.root) != 0) {
-		fail("can not enter the application's root %s as uid %u: %s", plan.root, plan.head->uid,
-		     strerror(errno));
-		return 1;
-	}
-	execute_by_path(&plan);
+	const char **variables = exec_environment(&plan, after_shell ? environ : NULL, error);
+	if (variables == NULL)
+		fail("%s", error);
+	else if (plan.shell[0] != '\0' && !after_shell)
+		execute_shell(&plan, variables);
+	else
+		execute_by_path(&plan, variables);
 	return 1;
 }

@@ -3,12 +3,12 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/app_type.h"
+#include "spawner/environment.h"
 #include "spawner/ready.h"
 #include "system/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 enum { SOCKET_NAME_CHARS = 14, APP_BACKLOG = 512, PORT_DRAWS = 16 };
-
-#define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void
 launch_close_ends(struct launch_ends *ends)
@@ -94,138 +92,15 @@ make_listener(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 	return worker->listen_fd >= 0;
 }
 
-/* --- environment ------------------------------------------------------------------- */
-
-struct account {
-	char name[64], home[256], shell[128];
-};
-
-static void
-find_account(const struct app_config *app, struct account *account)
-{
-	const struct passwd *entry = getpwuid(app->uid);
-
-	str_format(account->name, sizeof(account->name), "%u", app->uid);
-	str_cut_z(account->home, sizeof(account->home), STR("/"));
-	str_cut_z(account->shell, sizeof(account->shell), STR("/bin/sh"));
-	if (entry == NULL)
-		return;
-	str_cut_z(account->name, sizeof(account->name), str_from(entry->pw_name));
-	str_cut_z(account->home, sizeof(account->home), str_from(entry->pw_dir));
-	if (entry->pw_shell != NULL && entry->pw_shell[0] != '\0')
-		str_cut_z(account->shell, sizeof(account->shell), str_from(entry->pw_shell));
-}
-
-/* Given by the application's own env.NAME? */
-static const char *
-own_variable(const struct app_config *app, const char *name)
-{
-	for (size_t i = 0; i < app->env_count; i++)
-		if (strcmp(app->env[i].name, name) == 0)
-			return app->env[i].value;
-	return NULL;
-}
-
-static void
-add_variable(struct plan_draft *draft, const struct app_config *app, const char *name, const char *value)
-{
-	if (own_variable(app, name) == NULL)
-		plan_draft_variable(draft, name, value);
-}
-
-/* The language settings of ours; without any, UTF-8, which is what applications are written for. */
-static void
-add_locale(struct plan_draft *draft, const struct app_config *app)
-{
-	static const char *const names[] = {"LANG",        "LC_ALL",  "LC_CTYPE",    "LC_COLLATE",
-	                                    "LC_MESSAGES", "LC_TIME", "LC_MONETARY", "LC_NUMERIC"};
-	bool any = false;
-
-	for (size_t i = 0; i < array_count(names); i++) {
-		const char *value = getenv(names[i]);
-		if (value == NULL)
-			continue;
-		add_variable(draft, app, names[i], value);
-		any = true;
-	}
-	if (!any)
-		add_variable(draft, app, "LANG", "C.UTF-8");
-}
-
-static const char *
-search_path(const struct app_config *app)
-{
-	const char *path = own_variable(app, "PATH");
-
-	if (path == NULL)
-		path = getenv("PATH");
-	return path != NULL && path[0] != '\0' ? path : STANDARD_PATH;
-}
-
-static void
-add_variables(struct plan_draft *draft, const struct worker *worker, const struct account *account)
-{
-	const struct app_config *app = worker->app;
-	const char *const *names = app->type->env_names;
-	char text[32];
-
-	add_variable(draft, app, "PATH", search_path(app));
-	add_variable(draft, app, "HOME", account->home);
-	add_variable(draft, app, "USER", account->name);
-	add_variable(draft, app, "LOGNAME", account->name);
-	add_variable(draft, app, "SHELL", account->shell);
-	add_locale(draft, app);
-	for (size_t i = 0; i < APP_ENV_NAMES_MAX && names[i] != NULL; i++)
-		if (strcmp(names[i], "PASSENGER_APP_ENV") != 0)
-			add_variable(draft, app, names[i], app->app_env);
-	add_variable(draft, app, "PASSENGER_APP_ENV", app->app_env);
-	add_variable(draft, app, "IN_PASSENGER", "1");
-	add_variable(draft, app, "PASSENGER_BASE_URI", app->base_uri);
-	if (strcmp(app->base_uri, "/") != 0)
-		add_variable(draft, app, "RAILS_RELATIVE_URL_ROOT", app->base_uri);
-	/* by this mark what the process leaves behind is found; it is no secret */
-	plan_draft_variable(draft, "PASSENGER_PROCESS", worker->record.gupid);
-	for (size_t i = 0; i < app->env_count; i++)
-		if (strcmp(app->env[i].name, "PORT") != 0 || worker->record.port == 0)
-			plan_draft_variable(draft, app->env[i].name, app->env[i].value);
-	if (worker->record.port != 0) {
-		str_format(text, sizeof(text), "%u", worker->record.port);
-		plan_draft_variable(draft, "PORT", text);
-	}
-}
-
 /* --- the plan ----------------------------------------------------------------------- */
 
 static bool
 make_plan(struct worker *worker, struct launch_ends *ends, char sentence[LAUNCH_SENTENCE_BYTES])
 {
-	const struct app_config *app = worker->app;
-	struct app_argv argv = {.count = 0};
 	struct plan_draft draft;
-	struct account account;
-	char loader[512] = "", error[LAUNCH_SENTENCE_BYTES] = "";
 
-	if (app->type->loader != NULL)
-		str_format(loader, sizeof(loader), "%s/%s", worker->table->loaders_dir, app->type->loader_name);
-	if (!app->type->argv(app, app->type->loader != NULL ? loader : NULL, &argv, error, sizeof(error))) {
-		str_format(sentence, LAUNCH_SENTENCE_BYTES, "%s", error);
+	if (!environment_plan(worker, &draft, sentence, LAUNCH_SENTENCE_BYTES))
 		return false;
-	}
-	find_account(app, &account);
-	str_cut_z(worker->user, sizeof(worker->user), str_from(account.name));
-	plan_draft_init(&draft, app->root, search_path(app));
-	draft.head.parent = getpid();
-	draft.head.uid = app->uid;
-	draft.head.gid = app->gid;
-	draft.head.keeps_control = app->type->readiness == APP_READY_CONTROL;
-	draft.head.descriptors_soft = worker->table->descriptors_soft;
-	/* an account that is only a number has no groups but its own */
-	if (getpwuid(app->uid) != NULL)
-		str_cut_z(draft.head.user, sizeof(draft.head.user), str_from(account.name));
-	for (size_t i = 0; i < argv.count; i++)
-		plan_draft_argument(&draft, argv.words[i]);
-	add_variables(&draft, worker, &account);
-	app_argv_free(&argv);
 	ends->plan = plan_draft_seal(&draft);
 	if (ends->plan < 0)
 		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its arguments and environment can not be handed over: %s",

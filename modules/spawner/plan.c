@@ -10,12 +10,13 @@
 enum { PLAN_MAGIC = 0x504c414e };
 
 void
-plan_draft_init(struct plan_draft *draft, const char *root, const char *path)
+plan_draft_init(struct plan_draft *draft, const char *root, const char *env_file, const char *shell)
 {
 	memset(draft, 0, sizeof(*draft));
 	draft->head.magic = PLAN_MAGIC;
 	buf_append(&draft->words, root, strlen(root) + 1);
-	buf_append(&draft->words, path, strlen(path) + 1);
+	buf_append(&draft->words, env_file, strlen(env_file) + 1);
+	buf_append(&draft->words, shell, strlen(shell) + 1);
 }
 
 void
@@ -113,7 +114,10 @@ plan_read(struct plan_read *plan, int fd)
 	const char *at = memory + sizeof(struct plan), *end = memory + size;
 	bool sound = plan->head->magic == PLAN_MAGIC && plan->head->word_bytes == size - sizeof(struct plan) &&
 	             plan->head->argument_count <= PLAN_WORDS_MAX && plan->head->variable_count <= PLAN_WORDS_MAX &&
-	             (plan->root = next_word(&at, end)) != NULL && (plan->path = next_word(&at, end)) != NULL;
+	             plan->head->soft_count <= plan->head->ours_count &&
+	             plan->head->ours_count <= plan->head->variable_count &&
+	             plan->head->limit_count <= CONFIG_RLIMITS_MAX && (plan->root = next_word(&at, end)) != NULL && (plan->env_file = next_word(&at, end)) != NULL &&
+	             (plan->shell = next_word(&at, end)) != NULL;
 	for (uint32_t i = 0; sound && i < plan->head->argument_count; i++)
 		sound = (plan->arguments[i] = next_word(&at, end)) != NULL;
 	for (uint32_t i = 0; sound && i < plan->head->variable_count; i++)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -303,6 +304,21 @@ failed_due(struct worker *worker)
 	}
 }
 
+const char *
+worker_step(const struct worker *worker)
+{
+	bool has_control = worker->app->type->readiness == APP_READY_CONTROL;
+	/* `passenger exec` holds the other end until it has become the application */
+	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
+
+	if (worker->child.pid == 0)
+		return worker->preloader[0] != '\0' ? "forking it from the preloader" : "making its sockets and pipes";
+	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
+		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
+		                                       : "becoming the application's user and program";
+	return has_control ? "loading the application" : "listening on 127.0.0.1, port $PORT";
+}
+
 static void
 starting_due(struct worker *worker)
 {
@@ -311,10 +327,9 @@ starting_due(struct worker *worker)
 	if (has_control && worker->control.ready == NULL)
 		worker_fail(worker, 0, "it closed its control descriptor before it was ready");
 	else
-		worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s)%s",
+		worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s): still at %s",
 		            (unsigned long long)worker->app->start_timeout_ms / 1000,
-		            (unsigned long long)worker->app->start_timeout_ms % 1000,
-		            has_control ? "" : ": it does not listen on 127.0.0.1, port $PORT");
+		            (unsigned long long)worker->app->start_timeout_ms % 1000, worker_step(worker));
 }
 
 static void

@@ -173,6 +173,8 @@ void worker_retire(struct worker *worker);
 void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);
 /* SIGKILL to the group now. */
 void worker_kill(struct worker *worker, const char *why);
+/* What it is doing, or was when it failed: "loading the application". */
+const char *worker_step(const struct worker *worker);
 /* Is it told to stop? */
 static inline bool
 worker_is_leaving(const struct worker *worker)
