@@ -42,7 +42,7 @@ void config_address_text(const struct config_address *address, char out[128]);
 /* One limit of an application's processes, as setrlimit() takes it. */
 enum { CONFIG_RLIMITS_MAX = 16 };
 struct config_rlimit {
-	int32_t resource; /* RLIMIT_NOFILE, … */
+	int32_t resource;    /* RLIMIT_NOFILE, … */
 	uint64_t soft, hard; /* UINT64_MAX: none */
 };
 /* "core=0 as=1g:2g": how many there are, 0 when it is none such or a resource stands twice. */

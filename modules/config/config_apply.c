@@ -300,8 +300,7 @@ find_row(const struct config_reading *reading, struct str name, size_t *index, b
 static char *
 keep_text(struct config_reading *reading, const struct option *option, struct str text)
 {
-	bool relative =
-		option->type == OPTION_PATH && text.data[0] != '/' && !reading->canonical && !option->from_root;
+	bool relative = option->type == OPTION_PATH && text.data[0] != '/' && !reading->canonical && !option->from_root;
 	if (!relative)
 		return config_strdup(reading->config, text);
 	while (str_starts(text, STR("./")))

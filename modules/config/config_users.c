@@ -160,9 +160,10 @@ resolve_group(struct config_reading *reading, struct config_reading_app *app)
 		return false;
 	of->gid = status.st_gid;
 	if (of->gid == 0 && of->uid != 0)
-		return config_fail_value(reading, line, STR("group"), str_from(of->group),
-		                         "the startup file's group is root's; expected a group by name, or a startup file "
-		                         "of another group");
+		return config_fail_value(
+			reading, line, STR("group"), str_from(of->group),
+			"the startup file's group is root's; expected a group by name, or a startup file "
+			"of another group");
 	return true;
 }
 

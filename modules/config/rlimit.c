@@ -7,9 +7,9 @@ static const struct {
 	int resource;
 	bool bytes; /* takes 64k, 2g */
 } resources[] = {
-	{"as", RLIMIT_AS, true},           {"core", RLIMIT_CORE, true},      {"cpu", RLIMIT_CPU, false},
-	{"data", RLIMIT_DATA, true},       {"fsize", RLIMIT_FSIZE, true},    {"memlock", RLIMIT_MEMLOCK, true},
-	{"nofile", RLIMIT_NOFILE, false},  {"nproc", RLIMIT_NPROC, false},   {"stack", RLIMIT_STACK, true},
+	{"as", RLIMIT_AS, true},          {"core", RLIMIT_CORE, true},    {"cpu", RLIMIT_CPU, false},
+	{"data", RLIMIT_DATA, true},      {"fsize", RLIMIT_FSIZE, true},  {"memlock", RLIMIT_MEMLOCK, true},
+	{"nofile", RLIMIT_NOFILE, false}, {"nproc", RLIMIT_NPROC, false}, {"stack", RLIMIT_STACK, true},
 };
 
 static bool

@@ -14,7 +14,6 @@
 #include "spawner/worker.h"
 
 /* The plan of this worker's process, to be freed by plan_draft_free().  False and a sentence. */
-bool environment_plan(struct worker *worker, struct plan_draft *draft, char *sentence,
-                      size_t sentence_size) must_check;
+bool environment_plan(struct worker *worker, struct plan_draft *draft, char *sentence, size_t sentence_size) must_check;
 
 #endif

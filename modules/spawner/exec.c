@@ -202,8 +202,8 @@ become_application(const struct plan_read *plan)
 	set_oom_score();
 	umask(022);
 	if (!sandbox_identity(plan->head->uid, plan->head->gid, plan->head->user, error)) {
-		fail("can not become user %s: %s", plan->head->user[0] != '\0' ? plan->head->user : "of the application",
-		     error);
+		fail("can not become user %s: %s",
+		     plan->head->user[0] != '\0' ? plan->head->user : "of the application", error);
 		return false;
 	}
 	if (!bind_to_parent(plan->head->parent)) {

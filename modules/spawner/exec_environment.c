@@ -77,7 +77,8 @@ is_name(struct str name)
 
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.data[i];
-		sound = sound && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_');
+		sound = sound &&
+		        ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_');
 	}
 	return sound;
 }
@@ -133,7 +134,8 @@ set_from_file(struct variables *variables, const char *path, char error[PLAN_ERR
 		number++;
 		if (!take_line(line, str_make(line, feed != NULL ? (size_t)(feed - line) : strlen(line)))) {
 			str_format(error, PLAN_ERROR_BYTES,
-			           "env_file %s:%u: expected NAME=value, the name of letters, digits and underscores, every quote "
+			           "env_file %s:%u: expected NAME=value, the name of letters, digits and underscores, "
+			           "every quote "
 			           "closed and nothing behind it",
 			           path, number);
 			return false;

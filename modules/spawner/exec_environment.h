@@ -15,8 +15,7 @@ enum {
 
 /* shell: NULL, or the environment that a login shell has left to us.  NULL-terminated, from malloc, with
  * the strings of its sources; NULL and a sentence. */
-const char **exec_environment(const struct plan_read *plan, char *const *shell,
-                              char error[PLAN_ERROR_BYTES]) must_check;
+const char **exec_environment(const struct plan_read *plan, char *const *shell, char error[PLAN_ERROR_BYTES]) must_check;
 /* Of one of these; NULL when it is not there. */
 const char *exec_environment_value(const char *const *variables, const char *name);
 

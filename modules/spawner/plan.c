@@ -116,8 +116,8 @@ plan_read(struct plan_read *plan, int fd)
 	             plan->head->argument_count <= PLAN_WORDS_MAX && plan->head->variable_count <= PLAN_WORDS_MAX &&
 	             plan->head->soft_count <= plan->head->ours_count &&
 	             plan->head->ours_count <= plan->head->variable_count &&
-	             plan->head->limit_count <= CONFIG_RLIMITS_MAX && (plan->root = next_word(&at, end)) != NULL && (plan->env_file = next_word(&at, end)) != NULL &&
-	             (plan->shell = next_word(&at, end)) != NULL;
+	             plan->head->limit_count <= CONFIG_RLIMITS_MAX && (plan->root = next_word(&at, end)) != NULL &&
+	             (plan->env_file = next_word(&at, end)) != NULL && (plan->shell = next_word(&at, end)) != NULL;
 	for (uint32_t i = 0; sound && i < plan->head->argument_count; i++)
 		sound = (plan->arguments[i] = next_word(&at, end)) != NULL;
 	for (uint32_t i = 0; sound && i < plan->head->variable_count; i++)

@@ -18,7 +18,7 @@ enum {
 	PLAN_FD_LISTEN = 3,  /* loaders only, kept */
 	PLAN_FD_CONTROL = 4, /* loaders only, kept */
 	PLAN_FD_PLAN = 5,
-	PLAN_FD_ERROR = 6, /* a sentence when it fails; end of file when the application runs */
+	PLAN_FD_ERROR = 6,   /* a sentence when it fails; end of file when the application runs */
 	PLAN_FD_PROGRAM = 7, /* while a login shell runs: this program */
 };
 
