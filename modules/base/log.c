@@ -67,12 +67,12 @@ log_escape(char *out, size_t out_size, struct str text)
 
 /* One write a line: lines of several processes do not mix in an O_APPEND file or a pipe (up to PIPE_BUF). */
 static void
-log_write(const char *line, size_t len)
+log_write(int fd, const char *line, size_t len)
 {
 	int saved = errno;
 	ssize_t written;
 	do
-		written = write(STDERR_FILENO, line, len);
+		written = write(fd, line, len);
 	while (written < 0 && errno == EINTR);
 	if (written != (ssize_t)len)
 		log_dropped_lines++;
@@ -107,12 +107,12 @@ log_line(enum log_level level, const char *format, ...)
 	size_t len = (size_t)head;
 	len += log_escape(line + len, sizeof(line) - len - 1, str_make(text, (size_t)text_len));
 	line[len++] = '\n';
-	log_write(line, len);
+	log_write(STDERR_FILENO, line, len);
 	errno = saved;
 }
 
 void
-log_output(struct str prefix, struct str text)
+log_output(int fd, struct str prefix, struct str text, bool raw)
 {
 	char line[LOG_LINE_BYTES_MAX];
 	size_t len = 0;
@@ -122,11 +122,11 @@ log_output(struct str prefix, struct str text)
 	/* An application's own text: octets over 0x7e are its encoding and stay, control octets do not. */
 	for (size_t i = 0; i < text.len && len + 4 < room; i++) {
 		unsigned char c = (unsigned char)text.data[i];
-		if ((c >= 0x20 && c != 0x7f) || c == '\t')
+		if (raw || (c >= 0x20 && c != 0x7f) || c == '\t')
 			line[len++] = (char)c;
 		else
 			len += log_escape(line + len, room - len, str_make(text.data + i, 1));
 	}
 	line[len++] = '\n';
-	log_write(line, len);
+	log_write(fd, line, len);
 }

@@ -21,8 +21,9 @@ void log_init(const char *role, enum log_level level);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 void log_line(enum log_level level, const char *format, ...) printf_like(2, 3);
-/* A line without our prefix (an application's output), escaped and bounded too unless raw. */
-void log_output(struct str prefix, struct str text);
+/* A line without our prefix (an application's output), bounded; control octets are escaped unless raw.  fd: another
+ * file than standard error. */
+void log_output(int fd, struct str prefix, struct str text, bool raw);
 uint64_t log_dropped(void);
 
 #define log_critical(...) log_line(LOG_CRITICAL, __VA_ARGS__)

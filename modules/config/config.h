@@ -119,6 +119,8 @@ struct app_config {
 	bool enabled;                            /* on */
 	bool static_files;                       /* on: from static_files_dir, at listeners with static_files */
 	char *static_files_dir;                  /* public; from root, or absolute */
+	char *app_log_file;                      /* from root, or absolute; NULL: the main log */
+	bool disable_log_prefix;                 /* off */
 	char *restart_dir;                       /* tmp: where restart.txt is looked for; from root, or absolute */
 };
 

@@ -344,6 +344,15 @@ static const struct option rows[] = {
 	 .original = "PassengerLogFile", .edition = OPEN_SOURCE, .no_reload = true,
 	 .example = "/var/log/passenger/passenger.log",
 	 .help = "The log of passenger and of the output of the applications. Without it, standard error."},
+	{.name = "app_log_file", OF_APP(app_log_file), .live = true, .type = OPTION_PATH, .group = OPTION_GROUP_LOGS,
+	 .original = "PassengerAppLogFile", .edition = ENTERPRISE, .from_root = true, .example = "log/passenger.log",
+	 .help = "A file of its own for the output of an application's processes, absolute or relative to root. It is "
+		 "made for the application's user; `passenger reopen-logs` and SIGUSR1 open it anew."},
+	{.name = "disable_log_prefix", OF_APPS(disable_log_prefix), .live = true, .type = OPTION_BOOL,
+	 .group = OPTION_GROUP_LOGS, .original = "PassengerDisableLogPrefix", .edition = OPEN_SOURCE,
+	 .default_text = "off",
+	 .help = "on: the output of an application is logged without \"App NAME PID output: \" before each line; in "
+		 "its own app_log_file then exactly as it was written."},
 	{.name = "log_level", OF_CONFIG(log_level), .type = OPTION_INT, .group = OPTION_GROUP_LOGS,
 	 .original = "PassengerLogLevel", .edition = OPEN_SOURCE, .default_text = "3", .min = 0, .max = 5,
 	 .help = "0 critical, 1 errors, 2 warnings, 3 notices, 4 information, 5 debugging."},

@@ -14,7 +14,9 @@ forward(struct capture *capture, struct str text)
 {
 	if (text.len > 0 && text.data[text.len - 1] == '\r')
 		text.len--;
-	log_output(str_from(capture->prefix), text);
+	const struct capture_sink *sink = capture->sink;
+	log_output(sink->fd >= 0 ? sink->fd : STDERR_FILENO, sink->bare ? STR("") : str_from(capture->prefix), text,
+	           sink->bare && sink->fd >= 0);
 }
 
 static void
@@ -114,8 +116,9 @@ capture_ready(struct watch *watch, uint32_t events)
 }
 
 void
-capture_open(struct capture *capture, struct loop *loop, int fd, const char *prefix)
+capture_open(struct capture *capture, struct loop *loop, const struct capture_sink *sink, int fd, const char *prefix)
 {
+	capture->sink = sink;
 	capture->loop = loop;
 	str_cut_z(capture->prefix, sizeof(capture->prefix), str_from(prefix));
 	if (!watch_add(loop, &capture->watch, fd, EPOLLIN, capture_ready)) {

@@ -17,7 +17,14 @@ enum {
 	CAPTURE_END_BYTES_MAX = 262144, /* read after the end of the process: more than a pipe holds */
 };
 
+/* Where the lines of an application go. */
+struct capture_sink {
+	int fd;    /* its own log; -1: ours */
+	bool bare; /* without the prefix */
+};
+
 struct capture {
+	const struct capture_sink *sink;
 	struct watch watch;
 	struct loop *loop;
 	char prefix[128]; /* "App blog 4711 output: " */
@@ -26,8 +33,9 @@ struct capture {
 	size_t tail_at, tail_len;
 };
 
-/* Takes the descriptor: the non-blocking read end of a pipe. */
-void capture_open(struct capture *capture, struct loop *loop, int fd, const char *prefix);
+/* Takes the descriptor: the non-blocking read end of a pipe.  sink outlives the capture, and may change. */
+void capture_open(struct capture *capture, struct loop *loop, const struct capture_sink *sink, int fd,
+                  const char *prefix);
 /* The process is gone: reads what the pipe still holds, and closes it. */
 void capture_close(struct capture *capture);
 /* Frees what is remembered. */

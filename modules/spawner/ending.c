@@ -159,6 +159,7 @@ ending_finish(struct spawner *spawner)
 	control_server_answer_waiting(&spawner->control, CONTROL_OK, "");
 	control_server_close(&spawner->control);
 	log_files_close(&spawner->logs);
+	log_files_close_sinks(spawner->workers.sinks, array_count(spawner->workers.sinks));
 	notify_close(&spawner->notify);
 	restart_files_close(&spawner->restart_files);
 	signals_close(&spawner->signals, &spawner->loop);

@@ -192,7 +192,7 @@ watch_ends(struct worker *worker, const struct worker *preloader, struct launch_
 
 	/* until it is adopted it writes nothing but why it can not be */
 	str_format(prefix, sizeof(prefix), "App %s preloader %d output: ", worker->app->name, preloader->child.pid);
-	capture_open(&worker->capture, loop, ends->output_read, prefix);
+	capture_open(&worker->capture, loop, &worker->table->sinks[worker->app->id], ends->output_read, prefix);
 	ends->output_read = -1;
 	if (!watch_add(loop, &worker->control, ends->control_ours, EPOLLIN, hello_ready))
 		return false;

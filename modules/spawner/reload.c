@@ -135,6 +135,8 @@ carry_out(struct spawner *spawner, struct config *fresh, int config_fd, struct l
 	listeners_carry_out(change, spawner->listeners, before);
 	if (!log_files_open(&spawner->logs, fresh, error))
 		log_error("%s; the old one is written on", error);
+	if (!log_files_open_sinks(spawner->workers.sinks, fresh, error))
+		log_error("%s", error);
 	tell_simple(spawner, MESSAGE_ACCESS_LOG, 0, spawner->logs.access_fd);
 	tell_simple(spawner, MESSAGE_SLOW_LOG, 0, spawner->logs.slow_fd);
 	reconcile_apps(spawner, before, counts);

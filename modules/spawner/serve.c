@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,6 +285,9 @@ serve(struct config *config, const struct config_source *source, struct passed_s
 	struct spawner_start start = {
 		.config = config, .source = source, .place = place, .listeners = &listeners, .instance_name = name};
 
+	/* root's groups are nobody else's: not those of whom we look at files for */
+	if (geteuid() == 0 && setgroups(0, NULL) != 0)
+		log_warn("root's groups can not be given up: %s", strerror(errno));
 	name_instance(config, name);
 	int code = open_place(place, config, name);
 	if (code != SERVE_OK)

@@ -326,6 +326,9 @@ begin(struct spawner *spawner, const struct spawner_start *start)
 		log_critical("%s", error);
 		return false;
 	}
+	/* one application's wrong log is no reason for the others not to run */
+	if (!log_files_open_sinks(spawner->workers.sinks, spawner->config, error))
+		log_error("%s; the output goes to the main log", error);
 	notify_open(&spawner->notify, &spawner->loop);
 	spawner->config_fd = tell_config_fd(spawner->config);
 	if (spawner->config_fd < 0)

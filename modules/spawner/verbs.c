@@ -14,19 +14,24 @@
 bool
 verbs_reopen_logs(struct spawner *spawner, char *error, size_t error_size)
 {
-	char first[LOG_FILES_ERROR_BYTES] = "", second[LOG_FILES_ERROR_BYTES] = "";
-	bool main_done = log_files_main(spawner->config, first);
-	bool others_done = log_files_open(&spawner->logs, spawner->config, second);
+	char sentences[3][LOG_FILES_ERROR_BYTES] = {"", "", ""};
+	const struct config *config = spawner->config;
+	bool main_done = log_files_main(config, sentences[0]);
+	bool done = log_files_open(&spawner->logs, config, sentences[1]);
 
-	if (main_done && spawner->config->log_file != NULL)
+	done = log_files_open_sinks(spawner->workers.sinks, config, sentences[2]) && done && main_done;
+	if (main_done && config->log_file != NULL)
 		tell_simple(spawner, MESSAGE_LOG_FILE, 0, STDERR_FILENO);
 	tell_simple(spawner, MESSAGE_ACCESS_LOG, 0, spawner->logs.access_fd);
 	tell_simple(spawner, MESSAGE_SLOW_LOG, 0, spawner->logs.slow_fd);
-	if (main_done && others_done) {
+	if (done) {
 		log_notice("logs are opened anew");
 		return true;
 	}
-	str_format(error, error_size, "%s%s%s", first, first[0] != '\0' && second[0] != '\0' ? "; " : "", second);
+	error[0] = '\0';
+	for (size_t i = 0, len = 0; i < array_count(sentences); i++, len = strlen(error))
+		if (sentences[i][0] != '\0')
+			str_format(error + len, error_size - len, "%s%s", len > 0 ? "; " : "", sentences[i]);
 	log_error("%s; the old one is written on", error);
 	return false;
 }

@@ -19,6 +19,8 @@ workers_init(struct workers *workers)
 {
 	for (size_t i = 0; i < WORKER_STATE_N; i++)
 		list_init(&workers->states[i]);
+	for (size_t i = 0; i < SCOREBOARD_GROUPS; i++)
+		workers->sinks[i].fd = -1;
 	workers->next_serial = 1;
 }
 

@@ -139,7 +139,8 @@ struct workers {
 	uint64_t next_serial;
 	struct worker_slot slots[SCOREBOARD_PROCESSES];
 	struct attempts attempts[SCOREBOARD_GROUPS];
-	uint32_t generations[SCOREBOARD_GROUPS]; /* restarts of each application so far */
+	struct capture_sink sinks[SCOREBOARD_GROUPS]; /* where the output of each application goes */
+	uint32_t generations[SCOREBOARD_GROUPS];      /* restarts of each application so far */
 };
 
 void workers_init(struct workers *workers);

@@ -332,7 +332,7 @@ write_lines(void)
 	log_info("not shown");
 	log_debug("nor this %d", 1);
 	log_notice("two\nlines and %s", "\x1b[2J");
-	log_output(STR("app: "), STR("gr\xc3\xbc\xc3\x9f\x65\t\a"));
+	log_output(STDERR_FILENO, STR("app: "), STR("gr\xc3\xbc\xc3\x9f\x65\t\a"), false);
 }
 
 static void
@@ -341,7 +341,7 @@ write_long_line(void)
 	static char text[3 * LOG_LINE_BYTES_MAX];
 	memset(text, '\n', sizeof(text) - 1);
 	log_error("%s", text);
-	log_output(STR(""), str_make(text, sizeof(text)));
+	log_output(STDERR_FILENO, STR(""), str_make(text, sizeof(text)), false);
 }
 
 static void
