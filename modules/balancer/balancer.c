@@ -3,10 +3,10 @@
 #include "apps/apps.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "handover/message.h"
+#include "balancer/core.h"
+#include "balancer/leave.h"
 #include "system/sandbox.h"
 #include "traffic/access_log.h"
-#include "traffic/request.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -19,34 +19,10 @@
 enum {
 	BALANCER_CHANNEL_FD = 3,
 	BALANCER_BEAT_MS = 1000,
-	BALANCER_DRAIN_IDLE_MS = 1000, /* idle clients get so long for one more request when it drains */
 	BALANCER_CONFIG_BYTES_MAX = 16 * 1024 * 1024,
 };
 
-enum balancer_state {
-	BALANCER_OPENING, /* being told what lives */
-	BALANCER_SERVING,
-	BALANCER_DRAINING,
-	BALANCER_ENDED,
-};
-
-struct balancer {
-	enum balancer_state state;
-	struct loop loop;
-	struct channel channel;
-	struct pool pool;
-	struct traffic traffic;
-	struct scoreboard *scoreboard;
-	struct config *config;
-	struct config *next; /* a reload that is being told; NULL: none */
-	struct listener *fronts[CONFIG_LISTENERS_MAX], *next_fronts[CONFIG_LISTENERS_MAX]; /* parallel to theirs */
-	struct timer beat;
-	struct timer drain;
-	struct soon end;
-	int exit_code;
-};
-
-static void
+void
 balancer_end(struct balancer *balancer, int exit_code)
 {
 	if (balancer->state == BALANCER_ENDED)
@@ -56,7 +32,7 @@ balancer_end(struct balancer *balancer, int exit_code)
 	loop_stop(&balancer->loop);
 }
 
-static void
+void
 balancer_send(struct balancer *balancer, const struct message *message)
 {
 	if (channel_send(&balancer->channel, message, NULL, 0))
@@ -136,69 +112,14 @@ balancer_beat(struct timer *timer)
 {
 	struct balancer *balancer = container_of(timer, struct balancer, beat);
 	atomic_store_explicit(&balancer->scoreboard->beat_ms, balancer->loop.now_ms, memory_order_relaxed);
+	leave_add_figures(balancer);
 	timer_set(&balancer->loop, timer, BALANCER_BEAT_MS);
-}
-
-/* ---- draining ---- */
-
-static void
-balancer_drained(struct balancer *balancer)
-{
-	struct message message;
-	if (balancer->state != BALANCER_DRAINING)
-		return;
-	message_init(&message, MESSAGE_DRAINED);
-	balancer_send(balancer, &message);
-	access_log_flush(&balancer->traffic);
-	channel_flush(&balancer->channel);
-	balancer_end(balancer, 0);
-}
-
-/* Idle clients have had their chance for one more request; from here on only what runs is waited for. */
-static void
-balancer_drain_due(struct timer *timer)
-{
-	struct balancer *balancer = container_of(timer, struct balancer, drain);
-	list_each (&balancer->traffic.clients, node) {
-		struct client *client = container_of(node, struct client, node);
-		if (client->request == NULL)
-			client_close(client);
-		else if (client->request->state == REQUEST_TUNNEL)
-			tunnel_end(client->request); /* it would never end by itself */
-	}
-	if (balancer->traffic.requests == 0)
-		balancer_drained(balancer);
-}
-
-static void
-balancer_quiet(struct traffic *traffic)
-{
-	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
-	if (!timer_is_set(&balancer->drain))
-		timer_set(&balancer->loop, &balancer->drain, 0);
-}
-
-static void
-balancer_drain(struct balancer *balancer)
-{
-	struct traffic *traffic = &balancer->traffic;
-	if (balancer->state != BALANCER_SERVING)
-		return;
-	balancer->state = BALANCER_DRAINING;
-	traffic->state = TRAFFIC_DRAINING;
-	list_each (&traffic->listeners, node) {
-		struct listener *listener = container_of(node, struct listener, node);
-		if (listener->kind == LISTENER_FRONT)
-			listener_pause(listener);
-	}
-	pool_drain(&balancer->pool);
-	timer_set(&balancer->loop, &balancer->drain, traffic->clients.count > 0 ? BALANCER_DRAIN_IDLE_MS : 0);
 }
 
 /* ---- what the spawner says ---- */
 
 static bool
-balancer_hello(struct balancer *balancer, int fd)
+balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 {
 	const struct pool_hooks hooks = {
 		.spawn = hook_spawn,
@@ -211,18 +132,22 @@ balancer_hello(struct balancer *balancer, int fd)
 	};
 	if (balancer->scoreboard != NULL || (balancer->scoreboard = scoreboard_map(fd)) == NULL)
 		return false;
+	balancer->shared = balancer->scoreboard;
 	pool_init(&balancer->pool, &balancer->loop, balancer->scoreboard, &hooks);
+	balancer->pool.column = message->number % SCOREBOARD_COLUMNS;
+	if (message->slot != 0)
+		pool_accompany(&balancer->pool, true);
 	balancer->traffic.loop = &balancer->loop;
 	balancer->traffic.pool = &balancer->pool;
 	balancer->traffic.scoreboard = balancer->scoreboard;
 	balancer->traffic.access_log_fd = balancer->traffic.slow_log_fd = -1;
 	for (size_t i = 0; i < CONFIG_APPS_MAX; i++)
 		balancer->traffic.folders[i] = -1;
-	balancer->traffic.quiet = balancer_quiet;
+	balancer->traffic.quiet = leave_quiet;
 	list_init(&balancer->traffic.listeners);
 	list_init(&balancer->traffic.clients);
 	balancer->beat.due = balancer_beat;
-	balancer->drain.due = balancer_drain_due;
+	balancer->drain.due = leave_due;
 	balancer_beat(&balancer->beat);
 	return true;
 }
@@ -328,6 +253,8 @@ balancer_process(struct balancer *balancer, const struct message *message, int *
 	struct process *process = NULL;
 	if (app != NULL && app->type->protocol == (enum app_protocol)message->process.protocol)
 		process = pool_attach(&balancer->pool, &message->process);
+	if (process == NULL && balancer->state == BALANCER_HANDING_OVER)
+		return true; /* of a newer configuration */
 	if (process == NULL) {
 		struct message retire;
 		log_notice("process %d is of no application any more", message->process.pid);
@@ -371,6 +298,23 @@ balancer_begin(struct balancer *balancer)
 	return true;
 }
 
+/* One that the balancer before had accepted. */
+static void
+balancer_client(struct balancer *balancer, const struct message *message, int *fds)
+{
+	const struct process *process = pool_find(&balancer->pool, message->slot, message->serial);
+	struct listener *listener = message->text_len == 0 && process != NULL ? process->door : NULL;
+	size_t count = message->text_len > 0 ? balancer->config->listener_count : 0;
+	for (size_t i = 0; i < count; i++)
+		if (balancer->fronts[i] != NULL && str_equal(str_from(balancer->config->listeners[i]->address_text),
+		                                             str_make(message->text, message->text_len)))
+			listener = balancer->fronts[i];
+	if (listener == NULL)
+		return; /* nobody listens there any more: the channel closes it */
+	listener_take_over(listener, fds[0]);
+	fds[0] = -1;
+}
+
 static void
 balancer_restart(struct balancer *balancer, const struct message *message, int *fds, size_t fd_count)
 {
@@ -395,7 +339,7 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 {
 	switch ((enum message_type)message->type) {
 	case MESSAGE_HELLO:
-		return fd_count == 1 && balancer_hello(balancer, fds[0]);
+		return fd_count == 1 && balancer_hello(balancer, message, fds[0]);
 	case MESSAGE_CONFIG:
 		return fd_count == 1 && balancer_config(balancer, fds[0], message->number);
 	default:
@@ -430,8 +374,18 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		                  message->number);
 		return true;
 	case MESSAGE_DRAIN:
-		balancer_drain(balancer);
+		leave_drain(balancer);
 		return true;
+	case MESSAGE_HAND_OVER:
+		leave_to_another(balancer, message->number);
+		return true;
+	case MESSAGE_ALONE:
+		pool_accompany(&balancer->pool, false);
+		return true;
+	case MESSAGE_CLIENT:
+		if (fd_count == 1)
+			balancer_client(balancer, message, fds);
+		return fd_count == 1;
 	case MESSAGE_STOP:
 		balancer_end(balancer, 0);
 		return true;

@@ -28,7 +28,7 @@ enum message_type {
 
 	/* Spawner to balancer.  At start, in this order: HELLO, CONFIG, ACCESS_LOG,
 	 * SLOW_LOG, LISTENER …, PROCESS …, SPAWNING …, RESTART …, BEGIN. */
-	MESSAGE_HELLO, /* fd: scoreboard memfd */
+	MESSAGE_HELLO, /* fd: scoreboard memfd; number: its column there; slot 1: another balancer has the other column */
 	MESSAGE_CONFIG, /* fd: sealed memfd with config_write()'s text; number = bytes.  Again at a reload, followed by all
 	                       * LISTENERs and BEGIN, from which on it holds */
 	MESSAGE_ACCESS_LOG, /* fd, opened O_APPEND; no fd: off.  Again after reopen-logs */
@@ -49,6 +49,9 @@ enum message_type {
 	                       * spawned); slot 1: all at once.  At start: what it was told last.
 	                       * fd, O_PATH: its static_files_dir, if it has one */
 	MESSAGE_LOG_FILE, /* fd: the new standard error */
+	MESSAGE_HAND_OVER, /* another balancer serves from now on: accept nothing, give idle clients away, decide nothing,
+	                    * finish what has begun within number ms */
+	MESSAGE_ALONE,     /* the other balancer is gone */
 
 	/* Balancer to spawner. */
 	MESSAGE_READY,   /* after BEGIN: it accepts */
@@ -56,6 +59,9 @@ enum message_type {
 	MESSAGE_RETIRE,  /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
 	MESSAGE_KILL,    /* slot, serial; text: why: SIGKILL its group now */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
+
+	/* From one that hands over, by the spawner, to the one that serves. */
+	MESSAGE_CLIENT, /* fd: an idle connection; text: its listener's address; no text: of the door of slot, serial */
 
 	MESSAGE_TYPE_N
 };

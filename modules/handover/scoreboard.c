@@ -65,6 +65,62 @@ scoreboard_unmap(struct scoreboard *scoreboard)
 		munmap(scoreboard, sizeof(*scoreboard));
 }
 
+struct scoreboard *
+scoreboard_private(void)
+{
+	void *memory = mmap(NULL, sizeof(struct scoreboard), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		abort();
+	return memory;
+}
+
+/* --- counters ------------------------------------------------------------- */
+
+struct counters {
+	size_t offset, count;
+};
+
+#define COUNTERS(type, first)                                                                      \
+	{                                                                                          \
+		offsetof(struct type, first), sizeof(((struct type *)0)->first) / sizeof(uint64_t) \
+	}
+
+static const struct counters process_counters[] = {
+	COUNTERS(scoreboard_process, processed), COUNTERS(scoreboard_process, direct),
+	COUNTERS(scoreboard_process, refused),   COUNTERS(scoreboard_process, bytes_in),
+	COUNTERS(scoreboard_process, bytes_out), COUNTERS(scoreboard_process, errors),
+};
+
+static const struct counters group_counters[] = {
+	COUNTERS(scoreboard_group, requests),           COUNTERS(scoreboard_group, queue_full),
+	COUNTERS(scoreboard_group, spawn_failures),     COUNTERS(scoreboard_group, status_class),
+	COUNTERS(scoreboard_group, response_histogram), COUNTERS(scoreboard_group, queue_histogram),
+};
+
+static void
+add_counters(void *into, void *from, const struct counters *counters, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		_Atomic uint64_t *to = (void *)((char *)into + counters[i].offset);
+		_Atomic uint64_t *of = (void *)((char *)from + counters[i].offset);
+		for (size_t j = 0; j < counters[i].count; j++)
+			atomic_fetch_add(&to[j], atomic_exchange(&of[j], 0));
+	}
+}
+
+void
+scoreboard_add_process(struct scoreboard_process *into, struct scoreboard_process *from)
+{
+	add_counters(into, from, process_counters, array_count(process_counters));
+}
+
+void
+scoreboard_add_group(struct scoreboard_group *into, struct scoreboard_group *from)
+{
+	add_counters(into, from, group_counters, array_count(group_counters));
+}
+
 /* The copy may be of anything: it is terminated and made printable before it is used. */
 static void
 make_printable(char *text, size_t size)

@@ -14,7 +14,8 @@
 #include <stdatomic.h>
 
 enum {
-	SCOREBOARD_VERSION = 1,
+	SCOREBOARD_VERSION = 2,
+	SCOREBOARD_COLUMNS = 2,      /* balancers at once: one that serves, and one that finishes what it has */
 	SCOREBOARD_GROUPS = 1024,    /* == CONFIG_APPS_MAX */
 	SCOREBOARD_PROCESSES = 8192, /* living, starting and dying ones */
 	SCOREBOARD_REQUESTS = 4,     /* current requests that are shown for a process */
@@ -45,9 +46,12 @@ enum scoreboard_process_state {
 
 struct scoreboard_process {
 	/* balancer */
-	_Atomic uint64_t serial;       /* whose figures these are; the spawner zeroes the slot before it gives it out */
-	_Atomic uint32_t state;        /* enum scoreboard_process_state */
-	_Atomic uint32_t sessions;     /* requests that hold a place now */
+	_Atomic uint64_t serial; /* whose figures these are; the spawner zeroes the slot before it gives it out */
+	_Atomic uint32_t state;  /* enum scoreboard_process_state */
+	_Atomic uint32_t sessions[SCOREBOARD_COLUMNS]; /* requests that run now, a column for each balancer */
+	/* Places that are held, 32 bits for each column: two balancers that serve side by side while one takes over from
+	 * the other never give out more together than there are.  What it says outlives a balancer. */
+	_Atomic uint64_t claims;
 	_Atomic uint64_t processed;    /* requests that ended */
 	_Atomic uint64_t direct;       /* of these, by the door */
 	_Atomic uint64_t refused;      /* door: wrong password */
@@ -103,6 +107,11 @@ struct scoreboard *scoreboard_create(int *fd) must_check;
 /* Maps an existing one; NULL when it is not one of this version. */
 struct scoreboard *scoreboard_map(int fd) must_check;
 void scoreboard_unmap(struct scoreboard *scoreboard);
+/* One that is nobody else's, for the figures of a balancer that hands over; aborts without memory. */
+struct scoreboard *scoreboard_private(void);
+/* The counters are added to those of `into`, and begin anew. */
+void scoreboard_add_process(struct scoreboard_process *into, struct scoreboard_process *from);
+void scoreboard_add_group(struct scoreboard_group *into, struct scoreboard_group *from);
 
 /* Consistent copy of a request cell; false when it is empty or never held still. */
 bool scoreboard_read_request(const struct scoreboard_request *cell, struct scoreboard_request *copy) must_check;

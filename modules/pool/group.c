@@ -103,8 +103,10 @@ group_take(struct group *group, struct session *session)
 	struct pool *pool = group->pool;
 	session->kind = SESSION_BALANCED;
 	/* Who waits at the door of the least busy one comes first. */
-	if (group->queue.count == 0 && group->heap_count > 0 && !process_is_full(group->heap[0]) &&
-	    group->heap[0]->waiting.count == 0) {
+	while (group->queue.count == 0 && group->heap_count > 0 && !process_is_full(group->heap[0]) &&
+	       group->heap[0]->waiting.count == 0) {
+		if (!process_claim(group->heap[0]))
+			continue; /* the other balancer was quicker: it is full now */
 		session->queued_ms = pool->loop->now_ms;
 		session_activate(group->heap[0], session);
 		return GROUP_TAKEN;

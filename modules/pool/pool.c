@@ -6,14 +6,16 @@
 #include <stdlib.h>
 
 static void pool_reap(struct timer *timer);
+static void pool_aside_due(struct timer *timer);
 
 void
 pool_init(struct pool *pool, struct loop *loop, struct scoreboard *scoreboard, const struct pool_hooks *hooks)
 {
-	*pool = (struct pool){.loop = loop, .scoreboard = scoreboard, .hooks = *hooks};
+	*pool = (struct pool){.loop = loop, .scoreboard = scoreboard, .shared = scoreboard, .hooks = *hooks};
 	list_init(&pool->groups);
 	list_init(&pool->starved);
 	pool->reaper.due = pool_reap;
+	pool->aside.due = pool_aside_due;
 }
 
 struct group *
@@ -102,6 +104,82 @@ pool_free(struct pool *pool)
 		group_bury(&group->grave);
 	}
 	timer_cancel(pool->loop, &pool->reaper);
+	timer_cancel(pool->loop, &pool->aside);
+}
+
+/* ---- beside another balancer ---- */
+
+static void
+pool_each_process(struct pool *pool, void (*visit)(struct process *process))
+{
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		for (int state = 0; state < PROCESS_STATE_N; state++)
+			list_each (&group->processes[state], member)
+				visit(container_of(member, struct process, node));
+	}
+}
+
+/* Nobody tells when it gives a place back: it is asked for often, for as long as there are two. */
+static void
+pool_aside_due(struct timer *timer)
+{
+	struct pool *pool = container_of(timer, struct pool, aside);
+	pool_each_process(pool, process_look_aside);
+	timer_set(pool->loop, timer, POOL_ASIDE_MS);
+}
+
+void
+pool_accompany(struct pool *pool, bool accompanied)
+{
+	if (accompanied) {
+		timer_set(pool->loop, &pool->aside, POOL_ASIDE_MS);
+		return;
+	}
+	timer_cancel(pool->loop, &pool->aside);
+	pool_each_process(pool, process_inherit);
+	/* The other one wrote here until it handed over. */
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
+		if (group->queue.count == 0)
+			atomic_store_explicit(&group->board->oldest_queued_ms, 0, memory_order_relaxed);
+	}
+}
+
+static void
+process_add_figures(struct process *process)
+{
+	scoreboard_add_process(process->shared, process->board);
+}
+
+void
+pool_add_figures(struct pool *pool)
+{
+	pool_each_process(pool, process_add_figures);
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		scoreboard_add_group(&pool->shared->groups[group->app->id], group->board);
+	}
+}
+
+void
+pool_hand_over(struct pool *pool, struct scoreboard *figures)
+{
+	pool->state = POOL_HANDING_OVER;
+	pool->scoreboard = figures;
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		group->board = &figures->groups[group->app->id];
+		for (int state = 0; state < PROCESS_STATE_N; state++) {
+			list_each (&group->processes[state], member) {
+				struct process *process = container_of(member, struct process, node);
+				process->board = &figures->processes[process->record.slot];
+			}
+		}
+		group_touch(group);
+	}
+	pool_accompany(pool, true);
 }
 
 /* ---- processes come and go ---- */
@@ -255,12 +333,6 @@ group_may_grow(const struct group *group)
 }
 
 static bool
-process_is_empty(const struct process *process)
-{
-	return process->active.count == 0 && process->doubt == 0 && process->waiting.count == 0;
-}
-
-static bool
 process_is_idle(const struct process *process)
 {
 	return process->state == PROCESS_ENABLED && process_is_empty(process);
@@ -310,9 +382,11 @@ group_wants_roll(const struct group *group)
 static bool
 group_wants(const struct group *group)
 {
-	return group->pool->state == POOL_SERVING && group->app->enabled && group->closes_ms == 0 &&
-	       (group_wants_roll(group) ||
-	        (group_may_grow(group) && (group_wants_minimum(group) || group_wants_more(group))));
+	bool decides = group->pool->state == POOL_SERVING;
+	if ((!decides && group->pool->state != POOL_HANDING_OVER) || !group->app->enabled || group->closes_ms != 0)
+		return false;
+	return (decides && group_wants_roll(group)) ||
+	       (group_may_grow(group) && ((decides && group_wants_minimum(group)) || group_wants_more(group)));
 }
 
 /* Nothing but room in the pool keeps it from one more process. */
@@ -456,7 +530,7 @@ static void
 pool_reap(struct timer *timer)
 {
 	struct pool *pool = container_of(timer, struct pool, reaper);
-	if (pool->state == POOL_DRAINING)
+	if (pool->state != POOL_SERVING)
 		return;
 	list_each (&pool->groups, node) {
 		group_reap(pool, container_of(node, struct group, node));

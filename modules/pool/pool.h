@@ -50,7 +50,10 @@ struct process {
 	struct soon pump;     /* private */
 	struct timer drain;   /* DETACHED by a restart: it ends then, whatever it does */
 	struct scoreboard_process *board;
-	uint64_t last_used_ms; /* newest beginning of a session, or when it became idle */
+	struct scoreboard_process *shared; /* claims and sessions: the same board, also when figures go to another one */
+	uint32_t claimed;                  /* as our column of the claims has it */
+	uint32_t foreign;                  /* the other balancer's column, when last looked at; 0: there is none */
+	uint64_t last_used_ms;             /* newest beginning of a session, or when it became idle */
 	struct grave grave;
 };
 
@@ -90,7 +93,14 @@ void process_init(struct process *process, struct group *group, const struct mes
 void process_end_sessions(struct process *process);
 /* Gives a free place to who has waited longest, at its door or in the queue; false: no place, or nobody. */
 bool process_serve(struct process *process);
+/* A place for a session that is activated next; false: it has none after all. */
+bool process_claim(struct process *process) must_check;
 void session_activate(struct process *process, struct session *session);
+/* What the other balancer holds has changed. */
+void process_look_aside(struct process *process);
+/* The other balancer is gone: what it held may still run. */
+void process_inherit(struct process *process);
+bool process_is_empty(const struct process *process);
 void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
 
 /* ---- group.c ---- */
@@ -164,7 +174,12 @@ void group_heap_remove(struct process *process);
 
 /* ---- pool.c ---- */
 
-enum { POOL_SPAWNS_MAX = 4 /* at once, all groups */, POOL_GROUP_SPAWNS_MAX = 2, POOL_CLOSING_MS = 100 };
+enum {
+	POOL_SPAWNS_MAX = 4, /* at once, all groups */
+	POOL_GROUP_SPAWNS_MAX = 2,
+	POOL_CLOSING_MS = 100,
+	POOL_ASIDE_MS = 10,
+};
 
 struct pool_hooks {
 	void (*spawn)(void *owner, struct group *group);
@@ -180,13 +195,15 @@ struct pool_hooks {
 enum pool_state {
 	POOL_OPENING, /* being told what lives: asks for nothing yet */
 	POOL_SERVING,
+	POOL_HANDING_OVER, /* another balancer serves: asks only for who waits here already */
 	POOL_DRAINING,
 };
 
 struct pool {
 	struct loop *loop;
 	const struct config *config;
-	struct scoreboard *scoreboard;
+	struct scoreboard *scoreboard; /* where figures go */
+	struct scoreboard *shared;     /* where claims go */
 	struct pool_hooks hooks;
 	enum pool_state state;
 	struct list groups;
@@ -194,6 +211,8 @@ struct pool {
 	uint32_t process_count; /* living ones, detached and retiring included */
 	uint32_t spawning;
 	struct timer reaper; /* next idle process to be considered */
+	uint32_t column;     /* ours, in the scoreboard's claims and sessions */
+	struct timer aside;  /* while there is another balancer: what it gives back is looked for */
 	struct process *by_slot[SCOREBOARD_PROCESSES];
 	struct group *by_app[SCOREBOARD_GROUPS]; /* by app->id */
 };
@@ -207,6 +226,13 @@ void pool_init(struct pool *pool, struct loop *loop, struct scoreboard *scoreboa
  * group_restart().
  */
 void pool_configure(struct pool *pool, const struct config *config);
+/* Another balancer has the other column of the scoreboard, or has it no more.  Before a process is attached, or later. */
+void pool_accompany(struct pool *pool, bool accompanied);
+/* Another one has begun to serve: nothing is decided here any more, what is here is finished; figures go to this
+ * board, processes' and groups' alike. */
+void pool_hand_over(struct pool *pool, struct scoreboard *figures);
+/* After that: what was counted since goes to the board that status shows. */
+void pool_add_figures(struct pool *pool);
 /* After the opening sequence: minimum sizes are asked for. */
 void pool_begin(struct pool *pool);
 void pool_free(struct pool *pool);

@@ -7,10 +7,10 @@ enum { BUSYNESS_UNIT = 1 << 16, ASK_AGAIN_MS = 1000 };
 uint64_t
 process_busyness(const struct process *process)
 {
-	uint64_t used = (uint64_t)process->places + process->doubt;
+	uint64_t used = (uint64_t)process->places + process->doubt + process->foreign;
 	/* Without a limit nothing else spreads tunnels, which hold no place. */
 	if (process->record.concurrency <= 0)
-		return process->active.count + process->doubt;
+		return (uint64_t)process->active.count + process->doubt + process->foreign;
 	return used * BUSYNESS_UNIT / (uint64_t)process->record.concurrency;
 }
 
@@ -18,7 +18,52 @@ bool
 process_is_full(const struct process *process)
 {
 	int32_t concurrency = process->record.concurrency;
-	return concurrency > 0 && process->places + process->doubt >= (uint32_t)concurrency;
+	return concurrency > 0 && process->places + process->doubt + process->foreign >= (uint32_t)concurrency;
+}
+
+/* ---- the places that both balancers give out ---- */
+
+static unsigned
+claims_shift(const struct process *process)
+{
+	return process->group->pool->column * 32;
+}
+
+/* The other column of a word of claims. */
+static uint32_t
+claims_foreign(const struct process *process, uint64_t word)
+{
+	return (uint32_t)(word >> (32 - claims_shift(process)));
+}
+
+bool
+process_claim(struct process *process)
+{
+	uint32_t limit = process->record.concurrency > 0 ? (uint32_t)process->record.concurrency : UINT32_MAX;
+	uint64_t word = atomic_load_explicit(&process->shared->claims, memory_order_relaxed);
+	do {
+		uint32_t foreign = claims_foreign(process, word);
+		if (foreign != process->foreign)
+			process_look_aside(process);
+		if ((uint64_t)process->places + process->doubt + foreign >= limit)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&process->shared->claims, &word,
+	                                                word + ((uint64_t)1 << claims_shift(process)),
+	                                                memory_order_acq_rel, memory_order_relaxed));
+	process->claimed++;
+	return true;
+}
+
+/* What is held no more is given back; what is held in doubt is still held. */
+static void
+process_unclaim(struct process *process)
+{
+	uint32_t held = process->places + process->doubt;
+	if (held == process->claimed)
+		return;
+	uint64_t difference = (uint64_t)((int64_t)held - (int64_t)process->claimed);
+	atomic_fetch_add_explicit(&process->shared->claims, difference << claims_shift(process), memory_order_acq_rel);
+	process->claimed = held;
 }
 
 /* ---- what status sees ---- */
@@ -26,7 +71,8 @@ process_is_full(const struct process *process)
 static void
 process_publish(struct process *process)
 {
-	atomic_store_explicit(&process->board->sessions, process->active.count + process->doubt, memory_order_relaxed);
+	atomic_store_explicit(&process->shared->sessions[process->group->pool->column],
+	                      process->active.count + process->doubt, memory_order_relaxed);
 	atomic_store_explicit(&process->board->state,
 	                      process->state != PROCESS_ENABLED ? SCOREBOARD_DETACHED
 	                      : process->doubt > 0              ? SCOREBOARD_RECOVERING
@@ -37,8 +83,9 @@ process_publish(struct process *process)
 static void
 cell_begin(struct scoreboard_request *cell)
 {
+	/* Made odd, whatever a balancer that died in the middle of it has left. */
 	uint32_t sequence = atomic_load_explicit(&cell->sequence, memory_order_relaxed);
-	atomic_store_explicit(&cell->sequence, sequence + 1, memory_order_relaxed);
+	atomic_store_explicit(&cell->sequence, (sequence + 1) | 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
 }
 
@@ -46,7 +93,7 @@ static void
 cell_commit(struct scoreboard_request *cell)
 {
 	uint32_t sequence = atomic_load_explicit(&cell->sequence, memory_order_relaxed);
-	atomic_store_explicit(&cell->sequence, sequence + 1, memory_order_release);
+	atomic_store_explicit(&cell->sequence, (sequence | 1) + 1, memory_order_release);
 }
 
 static void
@@ -107,8 +154,20 @@ session_note_status(struct session *session, uint16_t status)
 static void
 process_changed(struct process *process)
 {
+	process_unclaim(process);
 	process_publish(process);
 	group_heap_update(process);
+}
+
+void
+process_look_aside(struct process *process)
+{
+	uint32_t foreign = claims_foreign(process, atomic_load_explicit(&process->shared->claims, memory_order_acquire));
+	if (foreign == process->foreign)
+		return;
+	process->foreign = foreign;
+	group_heap_update(process);
+	loop_soon(process->group->pool->loop, &process->pump);
 }
 
 void
@@ -123,7 +182,7 @@ session_activate(struct process *process, struct session *session)
 	session->active_ms = now;
 	list_append(&process->active, &session->node);
 	if (session->kind != SESSION_BYPASS)
-		process->places++;
+		process->places++; /* process_claim() */
 	process->last_used_ms = now;
 	atomic_store_explicit(&process->board->last_used_ms, now, memory_order_relaxed);
 	session_show(session);
@@ -181,6 +240,8 @@ process_serve(struct process *process)
 		process = group->heap[0];
 		session = process_next(process);
 	}
+	if (!process_claim(process))
+		return false;
 	session_unwait(session);
 	session_activate(process, session);
 	session->event(session, SESSION_READY);
@@ -204,6 +265,47 @@ process_can_tell(const struct process *process)
 	return process->record.concurrency > 0 && process->record.protocol == APP_PROTOCOL_SESSION;
 }
 
+/* Claims that nobody answers for any more are ours, in doubt where the process can tell. */
+static void
+process_adopt_claims(struct process *process, bool of_others)
+{
+	unsigned shift = claims_shift(process);
+	uint64_t word = atomic_load_explicit(&process->shared->claims, memory_order_acquire);
+	uint64_t mine, foreign;
+	do {
+		foreign = of_others ? claims_foreign(process, word) : 0;
+		mine = (uint32_t)(word >> shift);
+		/* a dead one may have written anything */
+		if (mine + foreign > UINT32_MAX)
+			mine = UINT32_MAX - foreign;
+	} while (of_others &&
+	         !atomic_compare_exchange_weak_explicit(&process->shared->claims, &word, (mine + foreign) << shift,
+	                                                memory_order_acq_rel, memory_order_acquire));
+	uint32_t left = (uint32_t)(mine + foreign) - process->claimed;
+	uint32_t held = process->places + process->doubt;
+	uint32_t limit = process_can_tell(process) ? (uint32_t)process->record.concurrency : 0;
+	uint32_t room = limit > held ? limit - held : 0;
+	process->claimed += left;
+	process->doubt += left < room ? left : room;
+	if (of_others)
+		atomic_store_explicit(&process->shared->sessions[1 - process->group->pool->column], 0,
+		                      memory_order_relaxed);
+	process_unclaim(process);
+}
+
+void
+process_inherit(struct process *process)
+{
+	struct pool *pool = process->group->pool;
+	uint32_t before = process->doubt;
+	process_adopt_claims(process, true);
+	process->foreign = 0;
+	process_changed(process);
+	for (uint32_t i = process->doubt; i > before; i--)
+		pool->hooks.doubted(pool->hooks.owner, process);
+	loop_soon(pool->loop, &process->pump);
+}
+
 static void
 process_init_lists(struct process *process)
 {
@@ -222,6 +324,7 @@ process_init(struct process *process, struct group *group, const struct message_
 		.group = group,
 		.record = *record,
 		.board = board,
+		.shared = &group->pool->shared->processes[record->slot],
 		.drain = {.due = process_drain_due},
 	};
 	/* An earlier balancer's word: it was out of rotation. */
@@ -235,9 +338,10 @@ process_init(struct process *process, struct group *group, const struct message_
 	if (used > process->last_used_ms)
 		process->last_used_ms = used;
 	/* What an earlier balancer had given it may still run: nobody can tell but the process itself. */
-	uint32_t before = atomic_load_explicit(&board->sessions, memory_order_relaxed);
-	uint32_t limit = process_can_tell(process) ? (uint32_t)record->concurrency : 0;
-	process->doubt = before < limit ? before : limit;
+	bool accompanied = timer_is_set(&group->pool->aside);
+	process_adopt_claims(process, !accompanied);
+	if (accompanied)
+		process->foreign = claims_foreign(process, atomic_load_explicit(&board->claims, memory_order_acquire));
 	for (int i = 0; i < SCOREBOARD_REQUESTS; i++) {
 		atomic_store_explicit(&board->requests[i].sequence, 0, memory_order_relaxed);
 		board->requests[i].since_ms = 0;
@@ -253,7 +357,7 @@ process_take(struct process *process, struct session *session, uint64_t wait_ms)
 	/* A place that came free in this turn belongs to who waits already, at the door or in the queue. */
 	bool somebody_waits =
 		process->waiting.count > 0 || (process->state == PROCESS_ENABLED && process->group->queue.count > 0);
-	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && !somebody_waits)) {
+	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && !somebody_waits && process_claim(process))) {
 		session_activate(process, session);
 		return true;
 	}
@@ -287,11 +391,20 @@ session_wait_in_queue(struct group *group, struct session *session, uint64_t wai
 		timer_set(loop, &session->timer, wait_ms);
 }
 
+bool
+process_is_empty(const struct process *process)
+{
+	/* The other balancer's are not ours to cut. */
+	return process->active.count == 0 && process->doubt == 0 && process->waiting.count == 0 &&
+	       atomic_load_explicit(&process->shared->sessions[1 - process->group->pool->column],
+	                            memory_order_relaxed) == 0;
+}
+
 static void
 count(_Atomic uint64_t *counter)
 {
-	/* One writer: no locked instruction is needed. */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+	/* One balancer that takes over from another writes beside it for a moment. */
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 /* The exchange has left the process; what that means for its place is the caller's. */
@@ -322,7 +435,7 @@ process_freed(struct process *process)
 		group_detach(process);
 	if (process->waiting.count > 0 || group->queue.count > 0 || process->state != PROCESS_ENABLED)
 		loop_soon(group->pool->loop, &process->pump);
-	if (process->active.count == 0 && process->doubt == 0) {
+	if (process_is_empty(process)) {
 		process->last_used_ms = group->pool->loop->now_ms;
 		pool_reap_later(group->pool);
 		if (group->pool->starved.count > 0)

@@ -247,7 +247,7 @@ fill_group(const struct snapshot_source *source, const struct app_config *app, u
 static void
 fill_board_figures(const struct scoreboard_process *board, uint64_t now_ms, struct snapshot_process *process)
 {
-	process->sessions = small_figure(&board->sessions);
+	process->sessions = small_figure(&board->sessions[0]) + small_figure(&board->sessions[1]);
 	process->processed = figure(&board->processed);
 	process->direct = figure(&board->direct);
 	process->refused = figure(&board->refused);

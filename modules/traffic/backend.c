@@ -282,6 +282,14 @@ backend_ready(struct watch *watch, uint32_t events)
 }
 
 void
+backend_close_idle(struct process *process)
+{
+	struct list_node *node;
+	while ((node = list_first(&process->idle)) != NULL)
+		backend_close(container_of(node, struct backend, idle_node));
+}
+
+void
 backend_close_all(struct process *process)
 {
 	struct list_node *node;

@@ -59,6 +59,8 @@ void backend_want(struct backend *backend, bool read, bool write);
 
 /* Asks the process to say when a place is free; then process_trust(). */
 void backend_ping(struct traffic *traffic, struct process *process);
+/* Those that wait for an exchange: another balancer has its own. */
+void backend_close_idle(struct process *process);
 /* The process is gone: who is in an exchange goes on to the end of what it has said. */
 void backend_close_all(struct process *process);
 

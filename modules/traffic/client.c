@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -356,6 +357,18 @@ client_close(struct client *client)
 		client->input = CLIENT_INPUT_PAUSED;
 	client_flushed(client);
 	client_watch(client);
+}
+
+int
+client_leave(struct client *client)
+{
+	if (client->state != CLIENT_OPEN || client->input != CLIENT_INPUT_OPEN || client->request != NULL ||
+	    client->in.len > 0 || client_pending(client) > 0)
+		return -1;
+	int fd = fcntl(client->watch.fd, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0)
+		client_die(client);
+	return fd;
 }
 
 void

@@ -96,6 +96,9 @@ void client_deadline(struct client *client, uint64_t after_ms); /* 0: none */
 
 /* After everything is written, with lingering, so that the peer gets to read it. */
 void client_close(struct client *client);
+/* Between two requests, with nothing read and nothing to be written: its descriptor, for somebody else, and it is
+ * closed here.  -1: it is at something. */
+int client_leave(struct client *client) must_check;
 /* At once, and so that it looks cut short. */
 void client_abort(struct client *client);
 

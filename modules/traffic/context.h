@@ -14,7 +14,11 @@ enum {
 	TRAFFIC_HEAD_BYTES = HTTP_HEAD_BYTES_MAX + 40 * 1024, /* a rewritten head: the peer's and what we add */
 };
 
-enum traffic_state { TRAFFIC_SERVING, TRAFFIC_DRAINING };
+enum traffic_state {
+	TRAFFIC_SERVING,
+	TRAFFIC_HANDING_OVER, /* another balancer accepts; idle clients go there */
+	TRAFFIC_DRAINING,
+};
 
 struct traffic {
 	struct loop *loop;

@@ -60,7 +60,7 @@ peer_describe(struct peer_name *peer, const struct sockaddr_storage *address)
 	}
 }
 
-static void
+static bool
 listener_admit(struct listener *listener, int fd, const struct sockaddr_storage *address)
 {
 	struct traffic *traffic = listener->traffic;
@@ -70,11 +70,20 @@ listener_admit(struct listener *listener, int fd, const struct sockaddr_storage 
 	if (peer.port != 0)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	struct client *client = client_open(traffic, listener, fd, listener->handler, peer.text, peer.port);
-	if (client == NULL)
-		return;
-	listener->accepted++;
-	client_deadline(client, traffic->config->idle_timeout_ms);
-	atomic_fetch_add_explicit(&traffic->scoreboard->connections, 1, memory_order_relaxed);
+	if (client != NULL)
+		client_deadline(client, traffic->config->idle_timeout_ms);
+	return client != NULL;
+}
+
+void
+listener_take_over(struct listener *listener, int fd)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t len = sizeof(address);
+	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0)
+		close(fd); /* it has gone on the way */
+	else
+		(void)listener_admit(listener, fd, &address);
 }
 
 /* Once in a while: it is tried again many times a second. */
@@ -105,7 +114,10 @@ listener_ready(struct watch *watch, uint32_t events)
 		}
 		int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			listener_admit(listener, fd, &address);
+			if (!listener_admit(listener, fd, &address))
+				continue;
+			listener->accepted++;
+			atomic_fetch_add_explicit(&traffic->scoreboard->connections, 1, memory_order_relaxed);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -123,7 +135,8 @@ listener_resume(struct listener *listener)
 {
 	if (listener->watch.ready != NULL)
 		return;
-	if (listener->kind == LISTENER_FRONT && listener->traffic->state == TRAFFIC_DRAINING)
+	enum traffic_state state = listener->traffic->state;
+	if (state == TRAFFIC_HANDING_OVER || (listener->kind == LISTENER_FRONT && state == TRAFFIC_DRAINING))
 		return;
 	if (!watch_add(listener->traffic->loop, &listener->watch, listener->watch.fd, EPOLLIN, listener_ready))
 		log_error("a listener can not be watched: %s", strerror(errno));

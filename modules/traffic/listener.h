@@ -29,7 +29,10 @@ struct listener {
 /* Takes the descriptor; accepts from listener_resume() on.  NULL and errno. */
 struct listener *listener_open(struct traffic *traffic, enum listener_kind kind, int fd,
                                const struct client_handler *handler) must_check;
+/* Nothing when the balancer accepts no more. */
 void listener_resume(struct listener *listener);
+/* A client that another balancer had accepted there, between two requests; takes the descriptor. */
+void listener_take_over(struct listener *listener, int fd);
 void listener_pause(struct listener *listener);
 /* Its idle clients are closed; the others lose their way to it: client->listener becomes NULL. */
 void listener_close(struct listener *listener);

@@ -172,7 +172,7 @@ request_bury(struct request *request)
 	client->request = NULL;
 	client->scan = (struct http_scan){0};
 	request_release(request);
-	if (--traffic->requests == 0 && traffic->state == TRAFFIC_DRAINING)
+	if (--traffic->requests == 0 && traffic->state != TRAFFIC_SERVING)
 		traffic->quiet(traffic);
 }
 

@@ -182,7 +182,8 @@ check_process(unsigned slot)
 	must(real->active.count ==
 	     model_sessions_in(SESSION_ACTIVE, 0, (int)slot) + model_sessions_in(SESSION_TUNNEL, 0, (int)slot));
 	must(process->used <= real->active.count);
-	must(atomic_load(&real->board->sessions) == real->active.count + real->doubt);
+	must(atomic_load(&real->board->sessions[0]) == real->active.count + real->doubt);
+	must(atomic_load(&real->board->claims) == real->places + real->doubt);
 	must(atomic_load(&real->board->processed) == process->processed);
 }
 

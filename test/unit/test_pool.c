@@ -231,7 +231,7 @@ test_direct_waits(void **state)
 	session_end(&second->session);
 	assert_int_equal(atomic_load(&b->board->direct), 2);
 	assert_int_equal(atomic_load(&b->board->processed), 2);
-	assert_int_equal(atomic_load(&b->board->sessions), 0);
+	assert_int_equal(atomic_load(&b->board->sessions[0]), 0);
 }
 
 /* Door and queue share by who came first; in one millisecond the door goes first. */
@@ -331,7 +331,7 @@ test_abandon(void **state)
 	assert_int_equal(given_up->session.state, SESSION_NONE);
 	assert_true(process_is_full(a));
 	assert_int_equal(atomic_load(&a->board->state), SCOREBOARD_RECOVERING);
-	assert_int_equal(atomic_load(&a->board->sessions), 1);
+	assert_int_equal(atomic_load(&a->board->sessions[0]), 1);
 	fake_settle();
 	fake_assert_event(next, FAKE_EVENT_NONE);
 	process_trust(a);
@@ -356,7 +356,7 @@ test_abandon_without_doubt(void **state)
 	struct message_process record = fake_record(0, 1);
 	record.protocol = APP_PROTOCOL_HTTP;
 	/* An earlier balancer left this here; nobody would ever take it back. */
-	atomic_store(&fake_board->processes[record.slot].sessions, 1);
+	atomic_store(&fake_board->processes[record.slot].claims, 1);
 	struct process *a = pool_attach(&fake_pool, &record);
 	assert_non_null(a);
 	assert_int_equal(a->doubt, 0);
@@ -373,7 +373,7 @@ test_doubt_of_an_earlier_balancer(void **state)
 	(void)state;
 	struct message_process record = fake_record(0, 4);
 	struct scoreboard_process *board = &fake_board->processes[record.slot];
-	atomic_store(&board->sessions, 3);
+	atomic_store(&board->claims, 3);
 	atomic_store(&board->processed, 77);
 	board->requests[1].since_ms = 5;
 	struct process *a = pool_attach(&fake_pool, &record);
@@ -392,12 +392,12 @@ test_doubt_of_an_earlier_balancer(void **state)
 	assert_int_equal(atomic_load(&board->processed), 78);
 
 	record = fake_record(1, 2);
-	atomic_store(&fake_board->processes[record.slot].sessions, 1000000); /* nonsense is bounded */
+	atomic_store(&fake_board->processes[record.slot].claims, 1000000); /* nonsense is bounded */
 	a = pool_attach(&fake_pool, &record);
 	assert_int_equal(a->doubt, 2);
 	record = fake_record(2, 1);
 	fake_apps[2].force_max_concurrent_requests_per_process = 8;
-	atomic_store(&fake_board->processes[record.slot].sessions, 5);
+	atomic_store(&fake_board->processes[record.slot].claims, 5);
 	a = pool_attach(&fake_pool, &record);
 	assert_int_equal(a->doubt, 5); /* by the limit that counts */
 }

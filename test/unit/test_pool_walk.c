@@ -317,8 +317,8 @@ attach(unsigned app)
 	/* The spawner zeroes a slot; now and then an earlier balancer has left something. */
 	atomic_store(&board->processes[slot].processed, 0);
 	atomic_store(&board->processes[slot].last_used_ms, 0);
-	atomic_store(&board->processes[slot].sessions, roll(4) ? 0 : roll(6));
-	uint32_t left = atomic_load(&board->processes[slot].sessions);
+	atomic_store(&board->processes[slot].claims, roll(4) ? 0 : roll(6));
+	uint32_t left = (uint32_t)atomic_load(&board->processes[slot].claims);
 	process->doubt = !process->can_tell ? 0 : left < process->concurrency ? left : process->concurrency;
 	model_apps[app].spawning -= model_apps[app].spawning > 0;
 	model_apps[app].failing = false;

@@ -197,7 +197,7 @@ test_another_balancer(void **state)
 	struct message_process records[] = {a->record, b->record, c->record};
 	/* it dies while this one runs */
 	session_end(&session->session);
-	atomic_store(&a->board->sessions, 1);
+	atomic_store(&a->board->claims, 1);
 	pool_free(&fake_pool);
 	pool_init(&fake_pool, &fake_loop, fake_board, &hooks);
 	pool_configure(&fake_pool, &fake_config);

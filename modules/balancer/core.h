@@ -1,0 +1,41 @@
+/*
+ * core: what the files of the balancer's main share.
+ */
+#ifndef BALANCER_CORE_H
+#define BALANCER_CORE_H
+
+#include "handover/message.h"
+#include "traffic/request.h"
+
+enum balancer_state {
+	BALANCER_OPENING, /* being told what lives */
+	BALANCER_SERVING,
+	BALANCER_HANDING_OVER, /* another one serves; what has begun here is finished here */
+	BALANCER_DRAINING,
+	BALANCER_ENDED,
+};
+
+struct balancer {
+	enum balancer_state state;
+	struct loop loop;
+	struct channel channel;
+	struct pool pool;
+	struct traffic traffic;
+	struct scoreboard *scoreboard; /* where its figures go */
+	struct scoreboard *shared;     /* that of all */
+	uint64_t ends_ms;              /* HANDING_OVER: what has not ended by then is cut */
+	struct config *config;
+	struct config *next; /* a reload that is being told; NULL: none */
+	struct listener *fronts[CONFIG_LISTENERS_MAX], *next_fronts[CONFIG_LISTENERS_MAX]; /* parallel to theirs */
+	struct timer beat;
+	struct timer drain;
+	struct soon end;
+	int exit_code;
+};
+
+/* The loop ends, with this exit code. */
+void balancer_end(struct balancer *balancer, int exit_code);
+/* To the spawner. */
+void balancer_send(struct balancer *balancer, const struct message *message);
+
+#endif
