@@ -63,6 +63,7 @@ struct listener_config {
 	char *app;         /* this listener's only application; NULL: by host and base_uri */
 };
 
+enum config_pre_start { CONFIG_PRE_START_AUTO, CONFIG_PRE_START_ON, CONFIG_PRE_START_OFF };
 enum config_spawn_method { CONFIG_SPAWN_AUTO, CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
 
 struct config;
@@ -97,20 +98,26 @@ struct app_config {
 	uint64_t start_timeout_ms;                         /* 90 s */
 	int64_t min_instances;                             /* 1 */
 	int64_t max_instances;                             /* 0: only max_pool_size */
+	int pre_start;                                     /* enum config_pre_start */
 	uint64_t pool_idle_time_ms;                        /* 300 s; 0: never */
 	int64_t max_requests;                              /* 0: never */
+	int64_t max_requests_jitter;                       /* 0 */
 	int64_t max_request_queue_size;                    /* 100; 0: no limit */
 	int64_t request_queue_overflow_status_code;        /* 503 */
 	uint64_t max_request_queue_time_ms;                /* 0: none */
 	int64_t force_max_concurrent_requests_per_process; /* -1: what the application says; 0: unlimited */
-	int64_t concurrency;             /* type = command: requests at once in one process; 0: unlimited (default) */
-	int64_t thread_count;            /* 1 */
-	bool direct_bypass;              /* off */
-	uint64_t direct_wait_ms;         /* 10 000 */
-	bool buffer_upload;              /* on: the whole request body is read before a process is taken */
-	uint64_t request_buffer_memory;  /* bytes in memory before the unlinked file: 128k */
-	uint64_t request_body_max;       /* 0: no limit, else 413 */
-	uint64_t response_buffer_memory; /* 128k */
+	int64_t concurrency;               /* type = command: requests at once in one process; 0: unlimited (default) */
+	int64_t thread_count;              /* 1 */
+	char *unlimited_concurrency_paths; /* blank-separated; NULL: none */
+	bool sticky_sessions;              /* off */
+	char *sticky_sessions_cookie_name; /* _passenger_route */
+	char *sticky_sessions_cookie_attributes;
+	bool direct_bypass;                      /* off */
+	uint64_t direct_wait_ms;                 /* 10 000 */
+	bool buffer_upload;                      /* on: the whole request body is read before a process is taken */
+	uint64_t request_buffer_memory;          /* bytes in memory before the unlinked file: 128k */
+	uint64_t request_body_max;               /* 0: no limit, else 413 */
+	uint64_t response_buffer_memory;         /* 128k */
 	uint64_t response_buffer_high_watermark; /* 128m; above: back-pressure */
 	uint64_t response_timeout_ms;            /* silence of the application: 10 m; 0: never; then 504 */
 	uint64_t drain_timeout_ms;               /* 60 s between asking a process to stop and SIGTERM/SIGKILL */
@@ -143,6 +150,8 @@ struct config {
 	uint64_t slow_request_threshold_ms; /* 0: off */
 	char *data_buffer_dir;              /* spill files; default $TMPDIR or /tmp */
 	int64_t max_pool_size;              /* 6 */
+	int64_t max_instances_per_app;      /* 0: no limit */
+	int64_t max_concurrent_spawns;      /* 4 */
 	uint64_t stat_throttle_rate_ms;     /* 10 s */
 	uint64_t head_timeout_ms;           /* 30 s from the first byte of a request to the end of its head */
 	uint64_t body_timeout_ms;           /* 60 s without progress of a request body */

@@ -153,6 +153,36 @@ config_check_base_uri(struct str text, char *expected, size_t expected_size)
 }
 
 bool
+config_check_paths(struct str text, char *expected, size_t expected_size)
+{
+	struct str rest = text, word;
+	bool sound = text.len > 0;
+	while (sound && str_split(&rest, ' ', &word))
+		sound = word.len == 0 || config_check_base_uri(word, expected, expected_size);
+	snprintf(expected, expected_size, "paths with blanks between, such as /cable /events");
+	return sound;
+}
+
+bool
+config_check_cookie_name(struct str text, char *expected, size_t expected_size)
+{
+	/* RFC 6265 section 4.1.1: a token. */
+	snprintf(expected, expected_size, "a name of at most %d letters, digits and signs such as _ and -",
+	         CONFIG_NAME_BYTES_MAX);
+	return all_of(text, "!#$%&'*+-.^_`|~") && text.len <= CONFIG_NAME_BYTES_MAX;
+}
+
+bool
+config_check_cookie_attributes(struct str text, char *expected, size_t expected_size)
+{
+	snprintf(expected, expected_size, "at most 512 characters such as SameSite=Lax; Secure;");
+	for (size_t i = 0; i < text.len; i++)
+		if (text.data[i] < ' ' || text.data[i] > '~')
+			return false;
+	return text.len <= 512;
+}
+
+bool
 config_check_word(struct str text, char *expected, size_t expected_size)
 {
 	if (all_of(text, "._-") && text.len <= CONFIG_NAME_BYTES_MAX)

@@ -238,6 +238,10 @@ check_counts(struct config_reading *reading, const struct config_reading_app *ap
 		return config_fail(reading, line, app->section.title,
 		                   "min_instances = %lld is more than max_instances = %lld",
 		                   (long long)of->min_instances, (long long)of->max_instances);
+	if (reading->config->max_instances_per_app > 0 && of->min_instances > reading->config->max_instances_per_app)
+		return config_fail(reading, line, app->section.title,
+		                   "min_instances = %lld is more than max_instances_per_app = %lld",
+		                   (long long)of->min_instances, (long long)reading->config->max_instances_per_app);
 	if (of->min_instances > reading->config->max_pool_size)
 		return config_fail(reading, line, app->section.title,
 		                   "min_instances = %lld is more than max_pool_size = %lld",

@@ -18,7 +18,7 @@
 #define GIB (INT64_C(1) << 30)
 #define TIB (INT64_C(1) << 40)
 
-enum { REQUESTS_MAX = 1000 * 1000, THREADS_MAX = 1000 };
+enum { REQUESTS_MAX = 1000 * 1000, THREADS_MAX = 1000, JITTER_MAX = 1000 * 1000 * 1000 };
 
 static const char *const log_formats[] = {
 	[CONFIG_LOG_OFF] = "off",
@@ -32,6 +32,13 @@ static const char *const spawn_methods[] = {
 	[CONFIG_SPAWN_AUTO] = "auto",
 	[CONFIG_SPAWN_SMART] = "smart",
 	[CONFIG_SPAWN_DIRECT] = "direct",
+	NULL,
+};
+
+static const char *const pre_starts[] = {
+	[CONFIG_PRE_START_AUTO] = "auto",
+	[CONFIG_PRE_START_ON] = "on",
+	[CONFIG_PRE_START_OFF] = "off",
 	NULL,
 };
 
@@ -213,14 +220,30 @@ static const struct option rows[] = {
 	 .original = "PassengerMaxPoolSize", .edition = OPEN_SOURCE, .default_text = "6", .min = 1,
 	 .max = CONFIG_POOL_SIZE_MAX,
 	 .help = "How many processes there are at most, all applications together."},
+	{.name = "max_concurrent_spawns", OF_CONFIG(max_concurrent_spawns), .type = OPTION_INT,
+	 .group = OPTION_GROUP_POOL, .default_text = "4", .min = 1, .max = CONFIG_POOL_SIZE_MAX,
+	 .help = "How many processes are being started at once, all applications together; further ones wait for "
+		 "their turn, those that a request waits for first. Of one application two are started at once."},
+	{.name = "max_instances_per_app", OF_CONFIG(max_instances_per_app), .type = OPTION_INT,
+	 .group = OPTION_GROUP_POOL, .original = "PassengerMaxInstancesPerApp", .edition = OPEN_SOURCE,
+	 .default_text = "0", .min = 0, .max = CONFIG_POOL_SIZE_MAX,
+	 .help = "How many processes any single application has at most, whatever its max_instances says. 0: only "
+		 "max_instances and max_pool_size limit it."},
 	{.name = "min_instances", OF_APPS(min_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMinInstances", .edition = OPEN_SOURCE, .default_text = "1", .min = 0,
 	 .max = CONFIG_POOL_SIZE_MAX,
-	 .help = "How many processes an application keeps at least."},
+	 .help = "How many processes an application keeps at least. They are started with passenger, see pre_start; "
+		 "with 0 an application that nobody uses has none."},
+	{.name = "pre_start", OF_APPS(pre_start), .live = true, .type = OPTION_CHOICE, .group = OPTION_GROUP_POOL,
+	 .original = "PassengerPreStart", .edition = OPEN_SOURCE, .choices = pre_starts, .default_text = "auto",
+	 .help = "What is started before the first request. auto: min_instances processes. on: at least one, which "
+		 "is kept until the first request even if min_instances is 0. off: none; min_instances counts from the "
+		 "first request on, as in the original. (The original wants a URL here.)"},
 	{.name = "max_instances", OF_APPS(max_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
-	 .original = "PassengerMaxInstances PassengerMaxInstancesPerApp", .edition = ENTERPRISE, .default_text = "0",
+	 .original = "PassengerMaxInstances", .edition = ENTERPRISE, .default_text = "0",
 	 .min = 0, .max = CONFIG_POOL_SIZE_MAX,
-	 .help = "How many processes an application has at most. 0: only max_pool_size limits it."},
+	 .help = "How many processes an application has at most. 0: only max_pool_size and max_instances_per_app "
+		 "limit it."},
 	{.name = "pool_idle_time", OF_APPS(pool_idle_time_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerPoolIdleTime", .edition = OPEN_SOURCE, .default_text = "5m", .max = TIME_MAX,
 	 .help = "A process that nobody has used for so long is stopped, unless min_instances needs it. 0: never."},
@@ -238,6 +261,10 @@ static const struct option rows[] = {
 	{.name = "max_requests", OF_APPS(max_requests), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxRequests", .edition = OPEN_SOURCE, .default_text = "0", .min = 0,
 	 .help = "A process is replaced after so many requests. 0: never."},
+	{.name = "max_requests_jitter", OF_APPS(max_requests_jitter), .live = true, .type = OPTION_INT,
+	 .group = OPTION_GROUP_POOL, .default_text = "0", .min = 0, .max = JITTER_MAX,
+	 .help = "A random number up to this is added to max_requests for each process, so that they are not all "
+		 "replaced at once."},
 	{.name = "restart_dir", OF_APPS(restart_dir), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerRestartDir", .edition = OPEN_SOURCE, .default_text = "tmp",
 	 .help = "The folder, below root or absolute, where a rolling restart is asked for by touching restart.txt. "
@@ -257,6 +284,26 @@ static const struct option rows[] = {
 	 .type = OPTION_INT, .group = OPTION_GROUP_POOL, .original = "PassengerForceMaxConcurrentRequestsPerProcess",
 	 .edition = OPEN_SOURCE, .default_text = "-1", .min = -1, .max = REQUESTS_MAX,
 	 .help = "Overrides how many requests a process takes at once. -1: what the application says; 0: no limit."},
+	{.name = "unlimited_concurrency_paths", OF_APPS(unlimited_concurrency_paths), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_POOL, .original = "unlimited_concurrency_paths",
+	 .edition = OPEN_SOURCE " (Standalone)", .check = config_check_paths, .example = "/cable /events",
+	 .help = "Paths as clients send them, with blanks between. What is requested there, or below, is given to a "
+		 "process at once, whatever it has to do already: for websockets and long answers that the application "
+		 "takes off its threads. A process that can not do that serves them one after another."},
+	{.name = "sticky_sessions", OF_APPS(sticky_sessions), .live = true, .type = OPTION_BOOL,
+	 .group = OPTION_GROUP_POOL, .original = "PassengerStickySessions", .edition = OPEN_SOURCE,
+	 .default_text = "off",
+	 .help = "on: a client gets the process that served it before, known by a cookie, as long as that is in "
+		 "rotation. It waits when that is busy; others do not wait for it."},
+	{.name = "sticky_sessions_cookie_name", OF_APPS(sticky_sessions_cookie_name), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_POOL, .original = "PassengerStickySessionsCookieName",
+	 .edition = OPEN_SOURCE, .check = config_check_cookie_name, .default_text = "_passenger_route",
+	 .help = "The name of that cookie. Its Path is base_uri."},
+	{.name = "sticky_sessions_cookie_attributes", OF_APPS(sticky_sessions_cookie_attributes), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_POOL, .original = "PassengerStickySessionsCookieAttributes",
+	 .edition = OPEN_SOURCE, .check = config_check_cookie_attributes, .default_text = "SameSite=Lax; Secure;",
+	 .help = "What stands behind its Path. With Secure a browser sends it back over https only: without https, "
+		 "say SameSite=Lax;"},
 	{.name = "direct_bypass", OF_APPS(direct_bypass), .type = OPTION_BOOL, .group = OPTION_GROUP_POOL,
 	 .default_text = "off",
 	 .help = "on: a request through the door of a process that carries X-Passenger-Connect-Bypass: 1 runs at "

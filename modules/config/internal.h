@@ -108,6 +108,9 @@ bool config_check_address(struct str text, char *expected, size_t expected_size)
 bool config_check_addresses(struct str text, char *expected, size_t expected_size);
 bool config_check_hosts(struct str text, char *expected, size_t expected_size);
 bool config_check_base_uri(struct str text, char *expected, size_t expected_size);
+bool config_check_paths(struct str text, char *expected, size_t expected_size);
+bool config_check_cookie_name(struct str text, char *expected, size_t expected_size);
+bool config_check_cookie_attributes(struct str text, char *expected, size_t expected_size);
 bool config_check_word(struct str text, char *expected, size_t expected_size);
 bool config_check_command(struct str text, char *expected, size_t expected_size);
 bool config_check_env_name(struct str text);

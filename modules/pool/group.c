@@ -3,16 +3,19 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* ---- the heap: least busy first, then the newest generation, then the oldest ---- */
+/* ---- the heap: least busy first, then the oldest ---- */
 
 static bool
 heap_before(const struct process *a, const struct process *b)
 {
+	/* A newer generation has the traffic as soon as it is there, as far as it can take it. */
+	if (a->group->roll == ROLL_RUNNING && a->record.generation != b->record.generation) {
+		bool full_a = process_is_full(a), full_b = process_is_full(b);
+		return full_a != full_b ? full_b : a->record.generation > b->record.generation;
+	}
 	uint64_t busy_a = process_busyness(a), busy_b = process_busyness(b);
 	if (busy_a != busy_b)
 		return busy_a < busy_b;
-	if (a->record.generation != b->record.generation)
-		return a->record.generation > b->record.generation;
 	return a->record.serial < b->record.serial;
 }
 
@@ -94,36 +97,118 @@ group_heap_remove(struct process *process)
 	heap_down(group, last);
 }
 
+/* ---- sticky ---- */
+
+struct str
+group_sticky_id(const struct process *process, char out[GROUP_STICKY_BYTES])
+{
+	/* The slot finds it, the random end of its name tells that it is still the same one. */
+	const char *random = strrchr(process->record.gupid, '-');
+	str_format(out, GROUP_STICKY_BYTES, "%x-%s", (unsigned)process->record.slot, random ? random + 1 : "");
+	return str_from(out);
+}
+
+struct process *
+group_sticky_find(struct group *group, struct str id)
+{
+	char expected[GROUP_STICKY_BYTES];
+	uint32_t slot = 0;
+	for (size_t i = 0; i < id.len && i < 4 && id.data[i] != '-'; i++) {
+		char c = id.data[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return NULL;
+		slot = slot * 16 + (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	struct process *process = slot < SCOREBOARD_PROCESSES ? group->pool->by_slot[slot] : NULL;
+	if (process == NULL || process->group != group || process->state != PROCESS_ENABLED)
+		return NULL;
+	return str_equal(id, group_sticky_id(process, expected)) ? process : NULL;
+}
+
 /* ---- taking ---- */
+
+/* It is not there, and can not be. */
+static bool
+group_is_hopeless(const struct group *group, enum group_answer *answer)
+{
+	const struct pool *pool = group->pool;
+	if (pool->state == POOL_DRAINING || group->closes_ms != 0)
+		*answer = GROUP_STOPPED;
+	else if (group->spawning == 0 && group->failure[0] != 0 && group->backoff_until_ms > pool->loop->now_ms)
+		*answer = GROUP_FAILING;
+	else
+		return false;
+	return true;
+}
+
+/* Its wish, as long as that is in rotation, else the least busy one. */
+static struct process *
+group_choose(const struct group *group, struct process *wish)
+{
+	if (wish != NULL && wish->group == group && wish->state == PROCESS_ENABLED)
+		return wish;
+	return group->heap_count > 0 ? group->heap[0] : NULL;
+}
+
+/* Who waits in the queue, or at its door, comes first. */
+static bool
+group_may_give(const struct process *process, const struct session *session)
+{
+	return !session_kind_needs_place(session->kind) ||
+	       (process->group->queue.count == 0 && !process_is_full(process) && process->waiting.count == 0);
+}
 
 enum group_answer
 group_take(struct group *group, struct session *session)
 {
 	const struct app_config *app = group->app;
-	struct pool *pool = group->pool;
-	session->kind = SESSION_BALANCED;
-	/* Who waits at the door of the least busy one comes first. */
-	while (group->queue.count == 0 && group->heap_count > 0 && !process_is_full(group->heap[0]) &&
-	       group->heap[0]->waiting.count == 0) {
-		if (!process_claim(group->heap[0]))
+	struct process *process;
+	enum group_answer hopeless;
+	assert(!session_kind_is_direct(session->kind));
+	while ((process = group_choose(group, session->wish)) != NULL && group_may_give(process, session)) {
+		if (session_kind_needs_place(session->kind) && !process_claim(process))
 			continue; /* the other balancer was quicker: it is full now */
-		session->queued_ms = pool->loop->now_ms;
-		session_activate(group->heap[0], session);
+		session->queued_ms = group->pool->loop->now_ms;
+		session_activate(process, session);
 		return GROUP_TAKEN;
 	}
-	if (group->heap_count == 0) {
-		if (pool->state == POOL_DRAINING || group->closes_ms != 0)
-			return GROUP_STOPPED;
-		if (group->spawning == 0 && group->failure[0] != 0 && group->backoff_until_ms > pool->loop->now_ms)
-			return GROUP_FAILING;
-	}
-	if (app->max_request_queue_size > 0 && group->queue.count >= (uint64_t)app->max_request_queue_size) {
+	if (process == NULL && group_is_hopeless(group, &hopeless))
+		return hopeless;
+	if (app->max_request_queue_size > 0 &&
+	    group_waiting(group) + group->sticky.count >= (uint64_t)app->max_request_queue_size) {
 		atomic_fetch_add_explicit(&group->board->queue_full, 1, memory_order_relaxed);
 		return GROUP_QUEUE_FULL;
 	}
-	session_wait_in_queue(group, session, app->max_request_queue_time_ms);
+	if (process != NULL && process == session->wish)
+		session_wait_at_door(process, session, app->max_request_queue_time_ms);
+	else
+		session_wait_in_queue(group, session, app->max_request_queue_time_ms);
 	group_touch(group);
 	return GROUP_WAITS;
+}
+
+uint32_t
+group_waiting(const struct group *group)
+{
+	return group->queue.count + group->unlimited.count;
+}
+
+uint64_t
+group_minimum(const struct group *group)
+{
+	uint64_t least = (uint64_t)group->app->min_instances;
+	bool used = atomic_load_explicit(&group->board->requests, memory_order_relaxed) > 0;
+	/* Until the first request pre_start says how many there are. */
+	if (used || group->app->pre_start == CONFIG_PRE_START_AUTO)
+		return least;
+	return group->app->pre_start == CONFIG_PRE_START_OFF ? 0 : least > 0 ? least : 1;
+}
+
+uint64_t
+group_maximum(const struct group *group)
+{
+	uint64_t own = (uint64_t)group->app->max_instances, all = (uint64_t)group->pool->config->max_instances_per_app;
+	return own == 0 || (all > 0 && all < own) ? all : own;
 }
 
 uint32_t
@@ -153,6 +238,7 @@ group_detach(struct process *process)
 	if (process->state != PROCESS_ENABLED)
 		return;
 	group_heap_remove(process);
+	process_give_up_sticky(process);
 	list_remove(&process->node);
 	process->state = PROCESS_DETACHED;
 	list_append(&group->processes[PROCESS_DETACHED], &process->node);
@@ -177,7 +263,11 @@ group_outdated(const struct group *group)
 void
 group_set_roll(struct group *group, enum group_roll roll)
 {
+	bool orders = roll != group->roll;
 	group->roll = roll;
+	/* What heap_before() says has changed. */
+	for (uint32_t place = group->heap_count / 2; orders && place > 0; place--)
+		heap_down(group, group->heap[place - 1]);
 	atomic_store_explicit(&group->board->roll, roll, memory_order_relaxed);
 	atomic_store_explicit(&group->board->roll_size, group->roll_size, memory_order_relaxed);
 	/* Last: who sees the generation sees what became of it. */
@@ -194,8 +284,8 @@ group_roll_on(struct group *group)
 		group_replace(old);
 		old = group_outdated(group);
 	}
-	bool nobody = group->roll == ROLL_RUNNING && group->spawning == 0 && group->queue.count == 0 &&
-	              group->app->min_instances == 0;
+	bool nobody = group->roll == ROLL_RUNNING && group->spawning == 0 && group_waiting(group) == 0 &&
+	              group_minimum(group) == 0;
 	if (old == NULL && (group->heap_count > 0 || nobody))
 		group_set_roll(group, ROLL_NONE);
 }

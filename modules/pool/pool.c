@@ -30,9 +30,10 @@ pool_group(struct pool *pool, uint32_t app_id)
 void
 group_fail_queue(struct group *group, enum session_event event)
 {
-	uint32_t left = group->queue.count;
+	uint32_t left = group_waiting(group);
 	struct list_node *node;
-	while (left-- > 0 && (node = list_first(&group->queue)) != NULL) {
+	while (left-- > 0 &&
+	       ((node = list_first(&group->unlimited)) != NULL || (node = list_first(&group->queue)) != NULL)) {
 		struct session *session = container_of(node, struct session, node);
 		session_end(session);
 		session->event(session, event);
@@ -43,6 +44,9 @@ void
 group_pumped(struct soon *soon)
 {
 	struct group *group = container_of(soon, struct group, pump);
+	struct list_node *node;
+	while (group->heap_count > 0 && (node = list_first(&group->unlimited)) != NULL)
+		session_serve(group->heap[0], container_of(node, struct session, node));
 	while (group->queue.count > 0 && group->heap_count > 0 && process_serve(group->heap[0]))
 		continue;
 	/* No process will come any more. */
@@ -250,6 +254,7 @@ pool_gone(struct pool *pool, uint32_t slot, uint64_t serial)
 	/* Out of rotation first: what its sessions do now must not come back to it. */
 	process_free(process);
 	process->state = PROCESS_RETIRING;
+	process_give_up_sticky(process);
 	process_end_sessions(process);
 	pool->hooks.gone(pool->hooks.owner, process);
 	loop_soon_cancel(&process->pump);
@@ -298,7 +303,7 @@ pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t 
 static bool
 group_wants_minimum(const struct group *group)
 {
-	return group_size(group) < (uint64_t)group->app->min_instances;
+	return group_size(group) < group_minimum(group);
 }
 
 /* Requests at once in one process; 0: unlimited. */
@@ -317,7 +322,7 @@ group_places_each(const struct group *group)
 static bool
 group_wants_more(const struct group *group)
 {
-	if (group->queue.count == 0)
+	if (group_waiting(group) == 0)
 		return false;
 	int64_t each = group_places_each(group);
 	if (group->heap_count == 0 && group->spawning == 0)
@@ -328,8 +333,8 @@ group_wants_more(const struct group *group)
 static bool
 group_may_grow(const struct group *group)
 {
-	int64_t limit = group->app->max_instances;
-	return limit == 0 || group_size(group) < (uint64_t)limit;
+	uint64_t limit = group_maximum(group);
+	return limit == 0 || group_size(group) < limit;
 }
 
 static bool
@@ -345,7 +350,7 @@ pool_idlest(struct pool *pool, const struct group *except)
 	struct process *idlest = NULL;
 	list_each (&pool->groups, node) {
 		struct group *group = container_of(node, struct group, node);
-		if (group == except || group->queue.count > 0)
+		if (group == except || group_waiting(group) > 0)
 			continue;
 		list_each (&group->processes[PROCESS_ENABLED], member) {
 			struct process *process = container_of(member, struct process, node);
@@ -406,9 +411,9 @@ pool_evict(struct pool *pool)
 	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
 		bool rolls = group_wants_roll(group);
-		if ((group->queue.count == 0 && !rolls) || !group_asks(group) || pool_leaving(pool) > wanted++)
+		if ((group_waiting(group) == 0 && !rolls) || !group_asks(group) || pool_leaving(pool) > wanted++)
 			continue;
-		struct process *idlest = group->queue.count > 0 ? pool_idlest(pool, group) : NULL;
+		struct process *idlest = group_waiting(group) > 0 ? pool_idlest(pool, group) : NULL;
 		if (idlest != NULL)
 			group_detach(idlest);
 		/* One of its own goes first, when the one before has gone. */
@@ -426,7 +431,7 @@ pool_next_starved(struct pool *pool)
 		struct group *group = container_of(node, struct group, starved);
 		if (!group_asks(group))
 			list_remove(node);
-		else if (group->queue.count > 0)
+		else if (group_waiting(group) > 0)
 			return group;
 		else if (first == NULL)
 			first = group;
@@ -438,8 +443,9 @@ static void
 pool_allot(struct pool *pool)
 {
 	uint64_t size_max = (uint64_t)pool->config->max_pool_size;
+	uint64_t spawns_max = (uint64_t)pool->config->max_concurrent_spawns;
 	struct group *group;
-	while ((group = pool_next_starved(pool)) != NULL && pool->spawning < POOL_SPAWNS_MAX) {
+	while ((group = pool_next_starved(pool)) != NULL && pool->spawning < spawns_max) {
 		if (pool->process_count + pool->spawning >= size_max) {
 			pool_evict(pool);
 			return;
@@ -514,7 +520,7 @@ group_reap(struct pool *pool, struct group *group)
 		return;
 	list_each (&group->processes[PROCESS_ENABLED], node) {
 		struct process *process = container_of(node, struct process, node);
-		if (group->processes[PROCESS_ENABLED].count <= (uint64_t)group->app->min_instances)
+		if (group->processes[PROCESS_ENABLED].count <= group_minimum(group))
 			return;
 		if (!process_is_idle(process))
 			continue;

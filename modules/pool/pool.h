@@ -93,6 +93,7 @@ void process_init(struct process *process, struct group *group, const struct mes
 void process_end_sessions(struct process *process);
 /* Gives a free place to who has waited longest, at its door or in the queue; false: no place, or nobody. */
 bool process_serve(struct process *process);
+void session_serve(struct process *process, struct session *session);
 /* A place for a session that is activated next; false: it has none after all. */
 bool process_claim(struct process *process) must_check;
 void session_activate(struct process *process, struct session *session);
@@ -102,13 +103,17 @@ void process_look_aside(struct process *process);
 void process_inherit(struct process *process);
 bool process_is_empty(const struct process *process);
 void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
+void session_wait_at_door(struct process *process, struct session *session, uint64_t wait_ms);
+/* It has left rotation: who waits here and would take another goes to the queue. */
+void process_give_up_sticky(struct process *process);
 
 /* ---- group.c ---- */
 
 /*
  * group: all processes of one application, and the queue of sessions that wait
- * for one.  Choice: the least busy process, ties to the oldest; a binary heap,
- * so that it costs the same for 2 and (nearly) for 2 000 processes.
+ * for one.  Choice: the least busy process, ties to the oldest; while a restart
+ * replaces them, the newest generation first.  A binary heap, so that it costs
+ * the same for 2 and (nearly) for 2 000 processes.
  */
 enum { GROUP_FAILURE_BYTES = 4096 };
 
@@ -121,7 +126,9 @@ struct group {
 	struct list processes[PROCESS_STATE_N];
 	struct process **heap; /* of the ENABLED ones */
 	uint32_t heap_count, heap_cap;
-	struct list queue;
+	struct list queue;         /* who waits for a place, first in first out */
+	struct list unlimited;     /* who waits for any process at all, and needs no place there */
+	struct list sticky;        /* who waits for a place in one process and would take another when that is gone */
 	uint32_t spawning;         /* asked of the spawner and not answered */
 	struct list_node starved;  /* pool->starved: wants a process, the pool has no room */
 	uint64_t backoff_until_ms; /* no spawn before; 0: none */
@@ -141,7 +148,14 @@ enum group_answer {
 	GROUP_FAILING,    /* nowhere: no process, and the newest spawn failed: group->failure */
 	GROUP_STOPPED,    /* nowhere: the pool drains */
 };
+/* For a session of a balanced kind; its wish holds only while that process is in rotation. */
 enum group_answer group_take(struct group *group, struct session *session) must_check;
+
+/* Who would take any process. */
+uint32_t group_waiting(const struct group *group);
+/* How many it keeps, and may have (0: the pool's size). */
+uint64_t group_minimum(const struct group *group);
+uint64_t group_maximum(const struct group *group);
 
 /* Processes that count against the limits: living ones and those being spawned. */
 uint32_t group_size(const struct group *group);
@@ -156,6 +170,12 @@ void group_detach(struct process *process);
  * generation is not newer than the one before.
  */
 void group_restart(struct group *group, uint32_t generation, bool at_once);
+
+/* What stands in a process's sticky cookie: it tells nothing, and means no other process, ever. */
+enum { GROUP_STICKY_BYTES = 24 };
+struct str group_sticky_id(const struct process *process, char out[GROUP_STICKY_BYTES]);
+/* The process in rotation that it means, or NULL. */
+struct process *group_sticky_find(struct group *group, struct str id);
 
 /* Private to pool/: after anything that changes busyness, queue or size. */
 void group_touch(struct group *group);
@@ -175,8 +195,7 @@ void group_heap_remove(struct process *process);
 /* ---- pool.c ---- */
 
 enum {
-	POOL_SPAWNS_MAX = 4, /* at once, all groups */
-	POOL_GROUP_SPAWNS_MAX = 2,
+	POOL_GROUP_SPAWNS_MAX = 2, /* at once, of one application */
 	POOL_CLOSING_MS = 100,
 	POOL_ASIDE_MS = 10,
 };

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-enum { BUSYNESS_UNIT = 1 << 16, ASK_AGAIN_MS = 1000 };
+enum { BUSYNESS_SHIFT = 32, ASK_AGAIN_MS = 1000 };
 
 uint64_t
 process_busyness(const struct process *process)
@@ -11,7 +11,9 @@ process_busyness(const struct process *process)
 	/* Without a limit nothing else spreads tunnels, which hold no place. */
 	if (process->record.concurrency <= 0)
 		return (uint64_t)process->active.count + process->doubt + process->foreign;
-	return used * BUSYNESS_UNIT / (uint64_t)process->record.concurrency;
+	/* And with one: among equals, who has fewer of those that hold none. */
+	return (used << BUSYNESS_SHIFT) / (uint64_t)process->record.concurrency + process->active.count -
+	       process->places;
 }
 
 bool
@@ -106,7 +108,7 @@ session_show(struct session *session)
 		if (cell->since_ms != 0)
 			continue;
 		cell_begin(cell);
-		cell->direct = session->kind != SESSION_BALANCED;
+		cell->direct = session_kind_is_direct(session->kind);
 		cell->upgraded = 0;
 		cell->status = 0;
 		cell->since_ms = session->active_ms;
@@ -181,12 +183,31 @@ session_activate(struct process *process, struct session *session)
 	session->pid = process->record.pid;
 	session->active_ms = now;
 	list_append(&process->active, &session->node);
-	if (session->kind != SESSION_BYPASS)
+	if (session_kind_needs_place(session->kind))
 		process->places++; /* process_claim() */
 	process->last_used_ms = now;
 	atomic_store_explicit(&process->board->last_used_ms, now, memory_order_relaxed);
 	session_show(session);
 	process_changed(process);
+}
+
+static void
+group_publish_queue(struct group *group)
+{
+	const struct list *lists[] = {&group->queue, &group->unlimited, &group->sticky};
+	uint64_t oldest = 0;
+	uint32_t count = 0;
+	for (size_t i = 0; i < array_count(lists); i++) {
+		struct list_node *first = list_first(lists[i]);
+		count += lists[i]->count;
+		if (first == NULL)
+			continue;
+		uint64_t since = lists[i] == &group->sticky ? container_of(first, struct session, sticky)->queued_ms
+		                                            : container_of(first, struct session, node)->queued_ms;
+		oldest = oldest == 0 || since < oldest ? since : oldest;
+	}
+	atomic_store_explicit(&group->board->queued, count, memory_order_relaxed);
+	atomic_store_explicit(&group->board->oldest_queued_ms, oldest, memory_order_relaxed);
 }
 
 /* Out of whatever list it waits in. */
@@ -197,13 +218,8 @@ session_unwait(struct session *session)
 	list_remove(&session->node);
 	if (timer_is_set(&session->timer))
 		timer_cancel(group->pool->loop, &session->timer);
-	if (session->state == SESSION_QUEUED) {
-		struct list_node *first = list_first(&group->queue);
-		atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
-		atomic_store_explicit(&group->board->oldest_queued_ms,
-		                      first ? container_of(first, struct session, node)->queued_ms : 0,
-		                      memory_order_relaxed);
-	}
+	list_remove(&session->sticky);
+	group_publish_queue(group);
 	session->state = SESSION_NONE;
 }
 
@@ -242,10 +258,16 @@ process_serve(struct process *process)
 	}
 	if (!process_claim(process))
 		return false;
+	session_serve(process, session);
+	return true;
+}
+
+void
+session_serve(struct process *process, struct session *session)
+{
 	session_unwait(session);
 	session_activate(process, session);
 	session->event(session, SESSION_READY);
-	return true;
 }
 
 static void
@@ -352,25 +374,65 @@ process_init(struct process *process, struct group *group, const struct message_
 bool
 process_take(struct process *process, struct session *session, uint64_t wait_ms)
 {
-	struct loop *loop = process->group->pool->loop;
-	assert(session->state == SESSION_NONE && session->kind != SESSION_BALANCED);
+	assert(session->state == SESSION_NONE && session_kind_is_direct(session->kind));
 	/* A place that came free in this turn belongs to who waits already, at the door or in the queue. */
 	bool somebody_waits =
 		process->waiting.count > 0 || (process->state == PROCESS_ENABLED && process->group->queue.count > 0);
-	if (session->kind == SESSION_BYPASS || (!process_is_full(process) && !somebody_waits && process_claim(process))) {
+	if (!session_kind_needs_place(session->kind) ||
+	    (!process_is_full(process) && !somebody_waits && process_claim(process))) {
 		session_activate(process, session);
 		return true;
 	}
+	session_wait_at_door(process, session, wait_ms);
+	return false;
+}
+
+void
+session_wait_at_door(struct process *process, struct session *session, uint64_t wait_ms)
+{
+	struct group *group = process->group;
+	struct loop *loop = group->pool->loop;
+	assert(session->state == SESSION_NONE);
 	session->state = SESSION_AT_DOOR;
-	session->group = process->group;
+	session->group = group;
 	session->process = process;
 	session->queued_ms = loop->now_ms;
 	list_append(&process->waiting, &session->node);
+	if (!session_kind_is_direct(session->kind)) {
+		list_append(&group->sticky, &session->sticky);
+		group_publish_queue(group);
+	}
 	session->timer.due = session_timed_out;
-	timer_set(loop, &session->timer, wait_ms);
+	if (wait_ms > 0 || session_kind_is_direct(session->kind))
+		timer_set(loop, &session->timer, wait_ms);
 	if (!process_is_full(process))
 		loop_soon(loop, &process->pump);
-	return false;
+}
+
+/* Into the queue at the place that the time of waiting gives. */
+static void
+session_queue_again(struct session *session)
+{
+	struct group *group = session->group;
+	struct list_node *before = group->queue.head.prev;
+	list_remove(&session->node);
+	list_remove(&session->sticky);
+	session->state = SESSION_QUEUED;
+	session->process = NULL;
+	while (before != &group->queue.head && container_of(before, struct session, node)->queued_ms > session->queued_ms)
+		before = before->prev;
+	list_insert_before(&group->queue, before->next, &session->node);
+}
+
+void
+process_give_up_sticky(struct process *process)
+{
+	list_each (&process->waiting, node) {
+		struct session *session = container_of(node, struct session, node);
+		if (!session_kind_is_direct(session->kind))
+			session_queue_again(session);
+	}
+	group_publish_queue(process->group);
 }
 
 void
@@ -382,10 +444,8 @@ session_wait_in_queue(struct group *group, struct session *session, uint64_t wai
 	session->group = group;
 	session->process = NULL;
 	session->queued_ms = loop->now_ms;
-	list_append(&group->queue, &session->node);
-	atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
-	if (group->queue.count == 1)
-		atomic_store_explicit(&group->board->oldest_queued_ms, session->queued_ms, memory_order_relaxed);
+	list_append(session_kind_needs_place(session->kind) ? &group->queue : &group->unlimited, &session->node);
+	group_publish_queue(group);
 	session->timer.due = session_timed_out;
 	if (wait_ms > 0)
 		timer_set(loop, &session->timer, wait_ms);
@@ -414,13 +474,27 @@ session_leave(struct session *session)
 	struct process *process = session->process;
 	session_hide(session);
 	list_remove(&session->node);
-	if (session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS)
+	if (session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind))
 		process->places--;
 	session->state = SESSION_NONE;
 	count(&process->board->processed);
-	if (session->kind != SESSION_BALANCED)
+	if (session_kind_is_direct(session->kind))
 		count(&process->board->direct);
+	/* The first one: another number of processes is wanted from now on (pre_start). */
+	if (atomic_load_explicit(&process->group->board->requests, memory_order_relaxed) == 0)
+		group_touch(process->group);
 	count(&process->group->board->requests);
+}
+
+/* With the jitter, which every balancer finds to be the same. */
+static uint64_t
+process_requests_max(const struct process *process)
+{
+	const struct app_config *app = process->group->app;
+	uint64_t spread = (process->record.serial * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
+	if (app->max_requests == 0)
+		return 0;
+	return (uint64_t)app->max_requests + spread % ((uint64_t)app->max_requests_jitter + 1);
 }
 
 /* A place may be free: whoever waits is served in this turn, after the current callback. */
@@ -428,10 +502,10 @@ static void
 process_freed(struct process *process)
 {
 	struct group *group = process->group;
-	int64_t limit = group->app->max_requests;
+	uint64_t limit = process_requests_max(process);
 	process_changed(process);
 	if (limit > 0 && process->state == PROCESS_ENABLED &&
-	    atomic_load_explicit(&process->board->processed, memory_order_relaxed) >= (uint64_t)limit)
+	    atomic_load_explicit(&process->board->processed, memory_order_relaxed) >= limit)
 		group_detach(process);
 	if (process->waiting.count > 0 || group->queue.count > 0 || process->state != PROCESS_ENABLED)
 		loop_soon(group->pool->loop, &process->pump);
@@ -481,7 +555,7 @@ void
 session_abandon(struct session *session)
 {
 	struct process *process = session->process;
-	if (session->state != SESSION_ACTIVE || session->kind == SESSION_BYPASS) {
+	if (session->state != SESSION_ACTIVE || !session_kind_needs_place(session->kind)) {
 		session_end(session);
 		return;
 	}
@@ -502,7 +576,7 @@ session_tunnel(struct session *session)
 		cell_commit(cell);
 	}
 	session->state = SESSION_TUNNEL;
-	if (session->kind == SESSION_BYPASS)
+	if (!session_kind_needs_place(session->kind))
 		return;
 	process->places--;
 	process_doubt(process, 0);
@@ -543,7 +617,7 @@ process_oldest(const struct process *process)
 {
 	list_each (&process->active, node) {
 		const struct session *session = container_of(node, struct session, node);
-		if (session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS)
+		if (session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind))
 			return session;
 	}
 	return NULL;

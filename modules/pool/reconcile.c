@@ -30,7 +30,8 @@ group_set_app(struct group *group, const struct app_config *app)
 	group->closes_ms = 0;
 	timer_cancel(group->pool->loop, &group->closing);
 	struct list *enabled = &group->processes[PROCESS_ENABLED];
-	while (app->max_instances > 0 && enabled->count > (uint64_t)app->max_instances)
+	uint64_t limit = group_maximum(group);
+	while (limit > 0 && enabled->count > limit)
 		group_detach(container_of(list_first(enabled), struct process, node));
 }
 
@@ -73,7 +74,8 @@ group_closing_due(struct timer *timer)
 	}
 	for (int state = 0; state < PROCESS_STATE_N; state++)
 		members += group->processes[state].count;
-	if (members == 0 && group->spawning == 0 && group->queue.count == 0 && (config == NULL || config->requests == 0))
+	if (members == 0 && group->spawning == 0 && group_waiting(group) == 0 &&
+	    (config == NULL || config->requests == 0))
 		group_end(group);
 	else
 		timer_set(group->pool->loop, timer, POOL_CLOSING_MS);
@@ -104,6 +106,8 @@ group_new(struct pool *pool, const struct app_config *app)
 	group->pump.run = group_pumped;
 	group->backoff.due = group_backoff_over;
 	list_init(&group->queue);
+	list_init(&group->unlimited);
+	list_init(&group->sticky);
 	for (int state = 0; state < PROCESS_STATE_N; state++)
 		list_init(&group->processes[state]);
 	/* An earlier balancer's waiters and spawns are not ours; its counters go on. */

@@ -38,6 +38,13 @@ host_fit(const char *names, struct str host)
 	return best;
 }
 
+/* Whole segments only. */
+static bool
+base_fits(struct str base, struct str path)
+{
+	return str_starts(path, base) && (path.len == base.len || path.data[base.len] == '/');
+}
+
 /* The length of the base URI when the path lies under it, else -1. */
 static int
 base_fit(const char *base_uri, struct str path)
@@ -45,9 +52,7 @@ base_fit(const char *base_uri, struct str path)
 	struct str base = str_from(base_uri);
 	if (base.len <= 1)
 		return 0;
-	if (!str_starts(path, base))
-		return -1;
-	return path.len == base.len || path.data[base.len] == '/' ? (int)base.len : -1;
+	return base_fits(base, path) ? (int)base.len : -1;
 }
 
 const struct app_config *
@@ -72,4 +77,17 @@ route_find(const struct config *config, const struct listener_config *listener, 
 		}
 	}
 	return best;
+}
+
+bool
+route_is_unlimited(const struct app_config *app, struct str path)
+{
+	struct str rest = str_from(app->unlimited_concurrency_paths), prefix;
+	while (str_split(&rest, ' ', &prefix)) {
+		if (prefix.len > 1 && prefix.data[prefix.len - 1] == '/')
+			prefix.len--;
+		if (prefix.len == 1 || (prefix.len > 0 && base_fits(prefix, path)))
+			return true;
+	}
+	return false;
 }

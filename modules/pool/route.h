@@ -15,4 +15,7 @@
 const struct app_config *route_find(const struct config *config, const struct listener_config *listener,
                                     struct str host, struct str path);
 
+/* Lies it at or below one of unlimited_concurrency_paths? */
+bool route_is_unlimited(const struct app_config *app, struct str path);
+
 #endif

@@ -16,18 +16,31 @@ struct process;
 
 enum session_state {
 	SESSION_NONE,    /* nowhere */
-	SESSION_QUEUED,  /* group->queue */
-	SESSION_AT_DOOR, /* process->waiting: wants this process and no other */
-	SESSION_ACTIVE,  /* process->active: holds a place (a bypass: none) */
+	SESSION_QUEUED,  /* group->queue, or group->unlimited */
+	SESSION_AT_DOOR, /* process->waiting: wants this process and no other; a balanced one: while it is in rotation */
+	SESSION_ACTIVE,  /* process->active: holds a place, if its kind needs one */
 	SESSION_TUNNEL,  /* process->active: upgraded, holds no place */
 	SESSION_STATE_N
 };
 
 enum session_kind {
 	SESSION_BALANCED,
-	SESSION_DIRECT, /* by the process's door */
-	SESSION_BYPASS, /* by the door, on a spare thread: needs no place */
+	SESSION_UNLIMITED, /* balanced, for a path without a limit: needs no place */
+	SESSION_DIRECT,    /* by the process's door */
+	SESSION_BYPASS,    /* by the door, on a spare thread: needs no place */
 };
+
+static inline bool
+session_kind_is_direct(enum session_kind kind)
+{
+	return kind >= SESSION_DIRECT;
+}
+
+static inline bool
+session_kind_needs_place(enum session_kind kind)
+{
+	return kind == SESSION_BALANCED || kind == SESSION_DIRECT;
+}
 
 enum session_event {
 	SESSION_READY,        /* it is ACTIVE now: session->process */
@@ -50,6 +63,8 @@ struct session {
 	enum session_kind kind;
 	struct group *group;     /* set while not NONE */
 	struct process *process; /* ACTIVE, AT_DOOR */
+	struct process *wish;    /* for group_take(): whom it would rather have; NULL: anyone */
+	struct list_node sticky; /* group->sticky: balanced, AT_DOOR */
 	uint64_t queued_ms;      /* when it began to wait */
 	uint64_t active_ms;      /* when it got its place */
 	uint8_t cell;            /* private: scoreboard cell + 1 */

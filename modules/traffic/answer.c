@@ -1,5 +1,7 @@
 #include "traffic/request.h"
 
+#include "traffic/sticky.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -137,6 +139,14 @@ put_connection(struct head_writer *head, const struct request *request)
 		put_field(head, STR("Connection"), STR("keep-alive"));
 }
 
+static void
+put_sticky(struct head_writer *head, const struct request *request)
+{
+	char cookie[STICKY_COOKIE_BYTES];
+	if (request->app->sticky_sessions && sticky_write(request, cookie))
+		put_field(head, STR("Set-Cookie"), str_from(cookie));
+}
+
 static bool
 response_field_passes(const struct http_field *field)
 {
@@ -207,6 +217,7 @@ answer_head(struct request *request, const struct http_response *response)
 		put_field(&head, STR("Transfer-Encoding"), STR("chunked"));
 	else if (response->has_content_length && response->status != 204)
 		put_length(&head, response->content_length);
+	put_sticky(&head, request);
 	put_connection(&head, request);
 	put(&head, STR("\r\n"));
 	return str_make(head.out, head.len);
@@ -223,6 +234,7 @@ interim_head(struct request *request, const struct http_response *response)
 	if (response->status == 101) {
 		put_field(&head, STR("Connection"), STR("Upgrade"));
 		put_field(&head, STR("Upgrade"), response->upgrade);
+		put_sticky(&head, request);
 	}
 	put(&head, STR("\r\n"));
 	return str_make(head.out, head.len);

@@ -6,6 +6,7 @@
 #include "traffic/direct.h"
 #include "traffic/forward.h"
 #include "traffic/static_files.h"
+#include "traffic/sticky.h"
 
 enum { REQUEST_ID_BYTES = 16 };
 
@@ -167,6 +168,7 @@ intake_route(struct request *request, const struct http_request *http)
 	}
 	if (client->listener->kind == LISTENER_DOOR)
 		return intake_admit_direct(request, http);
+	const struct app_config *app;
 	request_set_app(request,
 	                route_find(request->traffic->config, client->listener->config, http->authority, http->path));
 	if (request->app == NULL) {
@@ -174,6 +176,11 @@ intake_route(struct request *request, const struct http_request *http)
 		             STR_ARG(http->authority), STR_ARG(http->path));
 		return false;
 	}
+	app = request->app;
+	if (app->unlimited_concurrency_paths != NULL && route_is_unlimited(app, http->path))
+		request->kind = SESSION_UNLIMITED;
+	if (app->sticky_sessions)
+		sticky_read(request, http);
 	return true;
 }
 

@@ -149,7 +149,7 @@ log_end(const struct request *request)
 		.id = request->id,
 		.app = request->app ? request->app->name : NULL,
 		.pid = request->session.pid,
-		.direct = request->kind != SESSION_BALANCED,
+		.direct = session_kind_is_direct(request->kind),
 		.status = request->status,
 		.bytes_out = request_bytes_out(request),
 		.received_us = request->received_us,
@@ -304,7 +304,7 @@ request_finish_head(struct request *request)
 static bool
 request_can_repeat(const struct request *request)
 {
-	bool has_process = request->kind == SESSION_BALANCED || request->process != NULL;
+	bool has_process = !session_kind_is_direct(request->kind) || request->process != NULL;
 	return has_process && request->tries < REQUEST_TRIES_MAX && request->client->state == CLIENT_OPEN &&
 	       request->body_bytes == 0 && upload_complete(request);
 }
@@ -342,7 +342,7 @@ request_take_process(struct request *request)
 	request->state = REQUEST_WAITING;
 	request->session.event = request_session_event;
 	request->session.kind = request->kind;
-	if (request->kind != SESSION_BALANCED) {
+	if (session_kind_is_direct(request->kind)) {
 		if (process_take(request->process, &request->session, app->direct_wait_ms))
 			request_connect(request);
 		else
@@ -350,6 +350,8 @@ request_take_process(struct request *request)
 		return;
 	}
 	struct group *group = pool_group_of(request->traffic->pool, app);
+	request->session.wish =
+		group != NULL && request->sticky.len > 0 ? group_sticky_find(group, request->sticky) : NULL;
 	switch (group != NULL ? group_take(group, &request->session) : GROUP_STOPPED) {
 	case GROUP_TAKEN:
 		request_connect(request);
@@ -392,7 +394,7 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 		group_detach(process); /* its port is closed: it is going, whatever else */
 	/* Until it is known to live, nobody else is sent there: the place stays in doubt. */
 	session_abandon(&request->session);
-	if (again && request->kind != SESSION_BALANCED) {
+	if (again && session_kind_is_direct(request->kind)) {
 		/* There is no other process for it; perhaps only this connection was closing. */
 		request_take_process(request);
 		return;
@@ -446,7 +448,7 @@ static void
 request_waited_too_long(struct request *request)
 {
 	uint64_t now = request->traffic->loop->now_ms;
-	if (request->kind == SESSION_BALANCED) {
+	if (!session_kind_is_direct(request->kind)) {
 		request_fail(request, REQUEST_END_QUEUE_TIMEOUT, 504,
 		             "The request has waited longer than max_request_queue_time for a process.");
 		return;

@@ -72,6 +72,7 @@ struct request {
 	enum session_kind kind;
 	struct process *process; /* given by the door; NULL: balanced, or the process has ended */
 	struct str method, target, authority, upgrade, id, referer, user_agent, user, remote;
+	struct str sticky; /* what its cookie says, when it named a process in rotation */
 	enum http_method method_id;
 	uint8_t minor;
 	bool keep_alive;      /* what the answer will say */

@@ -111,7 +111,8 @@ fake_set_up(void **state)
 		make_app(i);
 		fake_spawns[i] = 0;
 	}
-	fake_config = (struct config){.max_pool_size = 100, .apps = fake_app_list, .app_count = FAKE_APPS};
+	fake_config = (struct config){
+		.max_pool_size = 100, .max_concurrent_spawns = 4, .apps = fake_app_list, .app_count = FAKE_APPS};
 	fake_killed = 0;
 	fake_retired = fake_attached = fake_gone_count = fake_doubts = 0;
 	fake_last_retired = NULL;

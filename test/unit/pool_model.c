@@ -71,6 +71,95 @@ model_first_in(enum session_state state, unsigned app, int slot)
 	return first;
 }
 
+uint32_t
+model_queued_as(unsigned app, bool needs_place)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_SESSIONS; i++)
+		count += model_sessions[i].state == SESSION_QUEUED && model_sessions[i].app == app &&
+		         (model_sessions[i].kind != SESSION_UNLIMITED) == needs_place;
+	return count;
+}
+
+struct model_session *
+model_first_queued(unsigned app, bool needs_place)
+{
+	struct model_session *first = NULL;
+	for (unsigned i = 0; i < MODEL_SESSIONS; i++) {
+		struct model_session *session = &model_sessions[i];
+		if (session->state == SESSION_QUEUED && session->app == app &&
+		    (session->kind != SESSION_UNLIMITED) == needs_place &&
+		    (first == NULL || session->ticket < first->ticket))
+			first = session;
+	}
+	return first;
+}
+
+static bool
+is_sticky(const struct model_session *session)
+{
+	return session->state == SESSION_AT_DOOR && session->kind == SESSION_BALANCED;
+}
+
+uint32_t
+model_sticky(unsigned app)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_SESSIONS; i++)
+		count += is_sticky(&model_sessions[i]) && model_sessions[i].app == app;
+	return count;
+}
+
+uint64_t
+model_ticket(uint64_t since_ms)
+{
+	static uint32_t count;
+	return since_ms << 32 | ++count;
+}
+
+void
+model_leave_rotation(unsigned slot)
+{
+	struct model_session *first;
+	model_processes[slot].enabled = false;
+	do {
+		first = NULL;
+		for (unsigned i = 0; i < MODEL_SESSIONS; i++) {
+			struct model_session *session = &model_sessions[i];
+			if (is_sticky(session) && session->slot == slot &&
+			    (first == NULL || session->ticket < first->ticket))
+				first = session;
+		}
+		if (first == NULL)
+			return;
+		first->state = SESSION_QUEUED;
+		first->slot = MODEL_SLOTS;
+		first->ticket = model_ticket(first->since_ms);
+	} while (true);
+}
+
+uint64_t
+model_minimum(unsigned app)
+{
+	uint64_t least = (uint64_t)model_configs[app].min_instances;
+	if (model_apps[app].requests == 0 && model_configs[app].pre_start == CONFIG_PRE_START_OFF)
+		return 0;
+	if (model_apps[app].requests == 0 && model_configs[app].pre_start == CONFIG_PRE_START_ON && least == 0)
+		return 1;
+	return least;
+}
+
+uint64_t
+model_maximum(unsigned app)
+{
+	uint64_t limit = UINT64_MAX;
+	if (model_configs[app].max_instances > 0)
+		limit = (uint64_t)model_configs[app].max_instances;
+	if (model_config.max_instances_per_app > 0 && (uint64_t)model_config.max_instances_per_app < limit)
+		limit = (uint64_t)model_config.max_instances_per_app;
+	return limit;
+}
+
 bool
 model_full(const struct model_process *process)
 {
@@ -97,6 +186,16 @@ model_load(const struct model_process *process)
 	return load;
 }
 
+/* Those that hold no place decide between equals. */
+static uint32_t
+model_beside(const struct model_process *process)
+{
+	int slot = (int)(process - model_processes);
+	return process->concurrency == 0 ? 0
+	                                 : model_sessions_in(SESSION_ACTIVE, 0, slot) +
+	                                           model_sessions_in(SESSION_TUNNEL, 0, slot) - process->used;
+}
+
 struct model_process *
 model_least_busy(unsigned app)
 {
@@ -111,7 +210,9 @@ model_least_busy(unsigned app)
 		}
 		uint64_t mine = model_load(process) * (best->concurrency ? best->concurrency : 1);
 		uint64_t its = model_load(best) * (process->concurrency ? process->concurrency : 1);
-		if (mine < its || (mine == its && process->serial < best->serial))
+		uint32_t beside = model_beside(process), its_beside = model_beside(best);
+		if (mine < its ||
+		    (mine == its && (beside < its_beside || (beside == its_beside && process->serial < best->serial))))
 			best = process;
 	}
 	return best;
@@ -126,7 +227,7 @@ model_learn_of_detached(void)
 			continue;
 		uint64_t limit = model_configs[process->app].pool_idle_time_ms;
 		bool idle_for_long = limit > 0 && model_loop.now_ms - process->idle_since_ms >= limit &&
-		                     model_enabled(process->app) > (uint64_t)model_configs[process->app].min_instances;
+		                     model_enabled(process->app) > model_minimum(process->app);
 		bool others_wait = false;
 		for (unsigned app = 0; app < MODEL_APPS; app++)
 			others_wait |= app != process->app && model_queued(app) > 0;
@@ -150,7 +251,9 @@ check_group(unsigned app)
 	uint32_t count = 0;
 	must(group->heap_count == model_enabled(app) && group->processes[PROCESS_ENABLED].count == group->heap_count);
 	must(group->spawning == model_apps[app].spawning);
-	must(atomic_load(&group->board->queued) == group->queue.count);
+	must(atomic_load(&group->board->queued) == group->queue.count + group->unlimited.count + group->sticky.count);
+	must(atomic_load(&group->board->requests) == model_apps[app].requests);
+	must(group->sticky.count == model_sticky(app) && group->unlimited.count == model_queued_as(app, false));
 	must(atomic_load(&group->board->spawning) == group->spawning);
 	for (uint32_t i = 0; i < group->heap_count; i++) {
 		const struct process *process = group->heap[i], *parent = group->heap[(i + 1) / 2 - (i > 0)];
@@ -164,7 +267,13 @@ check_group(unsigned app)
 		ticket = session->ticket;
 		count++;
 	}
-	must(count == group->queue.count && count == model_queued(app));
+	must(count == group->queue.count && count == model_queued_as(app, true));
+	ticket = 0;
+	list_each (&group->unlimited, node) {
+		struct model_session *session = container_of(node, struct model_session, real.node);
+		must(session->state == SESSION_QUEUED && session->kind == SESSION_UNLIMITED && session->ticket > ticket);
+		ticket = session->ticket;
+	}
 }
 
 static void
@@ -197,10 +306,13 @@ check_session(const struct model_session *session)
 		must(real->node.list == NULL && !timer_is_set(&real->timer));
 		return;
 	case SESSION_QUEUED:
-		must(real->node.list == &pool_group(&model_pool, session->app)->queue);
+		must(real->node.list == (session->kind == SESSION_UNLIMITED
+		                                 ? &pool_group(&model_pool, session->app)->unlimited
+		                                 : &pool_group(&model_pool, session->app)->queue));
 		break;
 	case SESSION_AT_DOOR:
 		must(real->node.list == &model_processes[session->slot].real->waiting);
+		must(list_contains(&real->sticky) == (session->kind == SESSION_BALANCED));
 		break;
 	case SESSION_ACTIVE:
 	case SESSION_TUNNEL:
@@ -233,15 +345,16 @@ model_check(void)
 void
 model_check_rest(void)
 {
-	bool room = !model_draining && model_spawning() < POOL_SPAWNS_MAX &&
+	bool room = !model_draining && model_spawning() < (uint64_t)model_config.max_concurrent_spawns &&
 	            model_living() + model_spawning() < (uint64_t)model_config.max_pool_size;
 	for (unsigned app = 0; app < MODEL_APPS; app++) {
 		const struct model_process *best = model_least_busy(app);
 		uint32_t size = model_enabled(app) + model_apps[app].spawning;
-		must(model_queued(app) == 0 || best == NULL || model_full(best));
+		must(model_queued_as(app, true) == 0 || best == NULL || model_full(best));
+		must(model_queued_as(app, false) == 0 || best == NULL);
 		must(model_queued(app) == 0 || best != NULL || !model_draining);
-		bool wants = size < (uint64_t)model_configs[app].min_instances || (model_queued(app) > 0 && size == 0);
-		bool may = model_configs[app].max_instances == 0 || size < (uint64_t)model_configs[app].max_instances;
+		bool wants = size < model_minimum(app) || (model_queued(app) > 0 && size == 0);
+		bool may = size < model_maximum(app);
 		must(!room || !wants || !may || model_apps[app].spawning == POOL_GROUP_SPAWNS_MAX ||
 		     model_apps[app].backoff_until_ms > model_loop.now_ms);
 	}
@@ -256,6 +369,6 @@ model_check_rest(void)
 		bool due = limit > 0 && idle_ms >= limit && idle_ms >= REAPER_MS &&
 		           model_loop.now_ms - model_apps[process->app].attached_ms >= REAPER_MS;
 		must(model_draining || !due || !process->enabled || !model_empty(i) ||
-		     model_enabled(process->app) <= (uint64_t)model_configs[process->app].min_instances);
+		     model_enabled(process->app) <= model_minimum(process->app));
 	}
 }

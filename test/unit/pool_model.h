@@ -46,7 +46,7 @@ struct model_session {
 struct model_app {
 	uint32_t spawning;
 	bool failing;
-	uint64_t backoff_until_ms, attached_ms;
+	uint64_t backoff_until_ms, attached_ms, requests;
 };
 
 extern struct loop model_loop;
@@ -68,6 +68,16 @@ uint32_t model_enabled(unsigned app);
 uint32_t model_sessions_in(enum session_state state, unsigned app, int slot);
 struct model_session *model_first_in(enum session_state state, unsigned app, int slot);
 uint32_t model_queued(unsigned app);
+/* The same by what they wait for: a place, or any process. */
+uint32_t model_queued_as(unsigned app, bool needs_place);
+struct model_session *model_first_queued(unsigned app, bool needs_place);
+/* Balanced ones that wait for one process. */
+uint32_t model_sticky(unsigned app);
+/* Out of rotation: who wants this one, but would take another, queues again; the ticket says since when. */
+void model_leave_rotation(unsigned slot);
+uint64_t model_ticket(uint64_t since_ms);
+uint64_t model_minimum(unsigned app);
+uint64_t model_maximum(unsigned app);
 bool model_full(const struct model_process *process);
 bool model_empty(unsigned slot);
 /* The one that must be chosen, full or not; NULL: none. */

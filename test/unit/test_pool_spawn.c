@@ -132,7 +132,7 @@ test_spawns_at_once(void **state)
 		fake_apps[app].min_instances = 3;
 	pool_begin(&fake_pool);
 	fake_settle();
-	assert_int_equal(fake_spawns[0] + fake_spawns[1] + fake_spawns[2], POOL_SPAWNS_MAX);
+	assert_int_equal(fake_spawns[0] + fake_spawns[1] + fake_spawns[2], fake_config.max_concurrent_spawns);
 	for (unsigned left = 9; left > 0; left--)
 		for (unsigned app = 0; app < FAKE_APPS; app++)
 			if (fake_group(app)->spawning > 0)

@@ -14,10 +14,10 @@ static struct scoreboard *board;
 static struct app_config *config_list[MODEL_APPS];
 static const struct app_type session_type = {.name = "ruby", .protocol = APP_PROTOCOL_SESSION};
 
-static uint64_t dice, tickets, serials;
+static uint64_t dice, serials;
 static int dying, failing_app;   /* what is being told to the pool now; -1: nothing */
 static uint32_t crowd, pressure; /* of this epoch: how many sessions there are, how often they come */
-static unsigned count_events[5], count_answers[5], count_spawns, count_retired;
+static unsigned count_events[5], count_answers[5], count_spawns, count_retired, count_sticky;
 
 static uint32_t
 roll(uint32_t sides)
@@ -35,9 +35,10 @@ activate(struct model_session *session, struct model_process *process)
 {
 	session->state = SESSION_ACTIVE;
 	session->slot = (unsigned)(process - model_processes);
-	process->used += session->kind != SESSION_BYPASS;
+	process->used += session_kind_needs_place(session->kind);
 	process->idle_since_ms = model_loop.now_ms;
-	must(process->concurrency == 0 || process->used + process->doubt <= process->concurrency);
+	must(!session_kind_needs_place(session->kind) || process->concurrency == 0 ||
+	     process->used + process->doubt <= process->concurrency);
 }
 
 /* Something has ended on it. */
@@ -45,9 +46,13 @@ static void
 freed(unsigned slot)
 {
 	struct model_process *process = &model_processes[slot];
-	int64_t limit = model_configs[process->app].max_requests;
-	if (limit > 0 && process->processed >= (uint64_t)limit)
-		process->enabled = false;
+	uint64_t limit = (uint64_t)model_configs[process->app].max_requests;
+	bool over = limit > 0 && process->processed >= limit;
+	/* How much later, the jitter says. */
+	must(!over || process->processed < limit + (uint64_t)model_configs[process->app].max_requests_jitter ||
+	     process->real->state != PROCESS_ENABLED);
+	if (over && process->real->state != PROCESS_ENABLED && process->enabled)
+		model_leave_rotation(slot);
 	if (process->doubt == 0 && model_sessions_in(SESSION_ACTIVE, 0, (int)slot) == 0 &&
 	    model_sessions_in(SESSION_TUNNEL, 0, (int)slot) == 0)
 		process->idle_since_ms = model_loop.now_ms;
@@ -57,8 +62,9 @@ static void
 leave(struct model_session *session)
 {
 	struct model_process *process = &model_processes[session->slot];
-	process->used -= session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS;
+	process->used -= session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind);
 	process->processed++;
+	model_apps[process->app].requests++;
 	session->state = SESSION_NONE;
 }
 
@@ -79,7 +85,7 @@ do_abandon(struct model_session *session)
 {
 	struct model_process *process = &model_processes[session->slot];
 	bool ran = session->state == SESSION_ACTIVE || session->state == SESSION_TUNNEL;
-	bool held = session->state == SESSION_ACTIVE && session->kind != SESSION_BYPASS;
+	bool held = session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind);
 	if (ran)
 		leave(session);
 	session->state = SESSION_NONE;
@@ -97,12 +103,12 @@ do_tunnel(struct model_session *session)
 	if (session->state != SESSION_ACTIVE)
 		return;
 	session->state = SESSION_TUNNEL;
-	if (session->kind != SESSION_BYPASS) {
+	if (session_kind_needs_place(session->kind)) {
 		process->used--;
 		process->doubt += process->can_tell;
 	}
 	session_tunnel(&session->real);
-	if (session->kind != SESSION_BYPASS)
+	if (session_kind_needs_place(session->kind))
 		freed(session->slot);
 }
 
@@ -118,9 +124,11 @@ do_trust(unsigned slot)
 }
 
 static enum group_answer
-expected_answer(unsigned app, const struct model_process *best)
+expected_answer(unsigned app, const struct model_process *best, enum session_kind kind)
 {
-	if (best != NULL && !model_full(best) && model_queued(app) == 0 &&
+	if (best != NULL && kind == SESSION_UNLIMITED)
+		return GROUP_TAKEN;
+	if (best != NULL && !model_full(best) && model_queued_as(app, true) == 0 &&
 	    model_sessions_in(SESSION_AT_DOOR, 0, (int)(best - model_processes)) == 0)
 		return GROUP_TAKEN;
 	if (best == NULL && model_draining)
@@ -129,7 +137,7 @@ expected_answer(unsigned app, const struct model_process *best)
 	    model_apps[app].backoff_until_ms > model_loop.now_ms)
 		return GROUP_FAILING;
 	if (model_configs[app].max_request_queue_size > 0 &&
-	    model_queued(app) >= (uint64_t)model_configs[app].max_request_queue_size)
+	    model_queued(app) + model_sticky(app) >= (uint64_t)model_configs[app].max_request_queue_size)
 		return GROUP_QUEUE_FULL;
 	return GROUP_WAITS;
 }
@@ -140,7 +148,7 @@ wait_since_now(struct model_session *session, enum session_state state, uint64_t
 	session->state = state;
 	session->since_ms = model_loop.now_ms;
 	session->deadline_ms = limited ? model_loop.now_ms + wait_ms : UINT64_MAX;
-	session->ticket = ++tickets;
+	session->ticket = model_ticket(model_loop.now_ms);
 }
 
 static void
@@ -149,11 +157,20 @@ do_take(struct model_session *session, unsigned app)
 	if (session->state != SESSION_NONE)
 		return;
 	model_learn_of_detached();
-	struct model_process *best = model_least_busy(app);
-	enum group_answer expected = expected_answer(app, best);
-	session->kind = SESSION_BALANCED;
+	struct model_process *best = model_least_busy(app), *wish = &model_processes[roll(MODEL_SLOTS)];
+	for (unsigned i = 0; i < MODEL_SLOTS && roll(30) && !(wish->alive && wish->app == app); i++)
+		wish = &model_processes[(wish - model_processes + 1) % MODEL_SLOTS];
+	/* Half of them have been served before; some wish for one that is not there, or another's. */
+	bool wishes = roll(2) && wish->alive;
+	session->real.wish = wishes ? wish->real : NULL;
+	wishes = wishes && wish->enabled && wish->app == app;
+	session->kind = session->real.kind = roll(5) ? SESSION_BALANCED : SESSION_UNLIMITED;
 	session->app = app;
 	session->slot = MODEL_SLOTS;
+	if (wishes)
+		best = wish;
+	enum group_answer expected = expected_answer(app, best, session->kind);
+	count_sticky += wishes && expected == GROUP_WAITS;
 	enum group_answer answer = group_take(pool_group(&model_pool, app), &session->real);
 	must(answer == expected);
 	count_answers[answer]++;
@@ -162,7 +179,8 @@ do_take(struct model_session *session, unsigned app)
 		activate(session, best);
 	} else if (answer == GROUP_WAITS) {
 		uint64_t wait_ms = model_configs[app].max_request_queue_time_ms;
-		wait_since_now(session, SESSION_QUEUED, wait_ms, wait_ms > 0);
+		session->slot = wishes ? (unsigned)(wish - model_processes) : MODEL_SLOTS;
+		wait_since_now(session, wishes ? SESSION_AT_DOOR : SESSION_QUEUED, wait_ms, wait_ms > 0);
 	}
 }
 
@@ -175,7 +193,7 @@ do_door(struct model_session *session, unsigned slot)
 	model_learn_of_detached();
 	uint64_t wait_ms = model_configs[process->app].direct_wait_ms;
 	bool somebody = model_sessions_in(SESSION_AT_DOOR, 0, (int)slot) > 0 ||
-	                (process->enabled && model_queued(process->app) > 0);
+	                (process->enabled && model_queued_as(process->app, true) > 0);
 	session->kind = session->real.kind = roll(4) ? SESSION_DIRECT : SESSION_BYPASS;
 	session->app = process->app;
 	session->slot = slot;
@@ -196,9 +214,13 @@ heard_ready(struct model_session *session)
 	struct model_process *process = &model_processes[real->record.slot];
 	unsigned slot = real->record.slot;
 	struct model_session *at_door = model_first_in(SESSION_AT_DOOR, 0, (int)slot);
-	struct model_session *in_queue = process->enabled ? model_first_in(SESSION_QUEUED, process->app, -1) : NULL;
-	must(process->alive && process->real == real && !model_full(process));
-	if (session->state == SESSION_QUEUED) {
+	struct model_session *in_queue = process->enabled ? model_first_queued(process->app, true) : NULL;
+	must(process->alive && process->real == real);
+	must(!session_kind_needs_place(session->kind) || !model_full(process));
+	if (session->kind == SESSION_UNLIMITED) {
+		must(session == model_first_queued(session->app, false));
+		must(process == model_least_busy(session->app));
+	} else if (session->state == SESSION_QUEUED) {
 		must(session == in_queue);
 		must(process == model_least_busy(session->app));
 		must(at_door == NULL || at_door->since_ms > session->since_ms);
@@ -227,6 +249,7 @@ heard(struct session *real, enum session_event event)
 		break;
 	case SESSION_PROCESS_GONE:
 		must(dying == (int)session->slot && session->state != SESSION_NONE && session->state != SESSION_QUEUED);
+		model_apps[session->app].requests += session->state != SESSION_AT_DOOR;
 		break;
 	case SESSION_SPAWN_FAILED:
 		must(session->state == SESSION_QUEUED && failing_app == (int)session->app);
@@ -249,10 +272,11 @@ hook_spawn(void *owner, struct group *group)
 	(void)owner;
 	model_learn_of_detached();
 	must(!model_draining);
-	must(model_configs[app].max_instances == 0 || size < (uint64_t)model_configs[app].max_instances);
-	must(size < (uint64_t)model_configs[app].min_instances || model_queued(app) > 0);
+	must(size < model_maximum(app));
+	must(size < model_minimum(app) || model_queued(app) > 0);
 	must(model_apps[app].backoff_until_ms <= model_loop.now_ms);
-	must(model_apps[app].spawning < POOL_GROUP_SPAWNS_MAX && model_spawning() < POOL_SPAWNS_MAX);
+	must(model_apps[app].spawning < POOL_GROUP_SPAWNS_MAX &&
+	     model_spawning() < (uint64_t)model_config.max_concurrent_spawns);
 	must(model_living() + model_spawning() < (uint64_t)model_config.max_pool_size);
 	model_apps[app].spawning++;
 	count_spawns++;
@@ -352,6 +376,7 @@ gone(unsigned slot)
 	if (!model_processes[slot].alive)
 		return;
 	model_learn_of_detached();
+	model_leave_rotation(slot);
 	model_processes[slot].alive = false;
 	dying = (int)slot;
 	pool_gone(&model_pool, slot, model_processes[slot].serial);
@@ -367,7 +392,7 @@ detach(unsigned slot)
 {
 	if (!model_processes[slot].alive)
 		return;
-	model_processes[slot].enabled = false;
+	model_leave_rotation(slot);
 	group_detach(model_processes[slot].real);
 }
 
@@ -375,9 +400,18 @@ static void
 restart(unsigned app)
 {
 	model_learn_of_detached();
-	for (unsigned i = 0; i < MODEL_SLOTS; i++)
-		if (model_processes[i].alive && model_processes[i].app == app)
-			model_processes[i].enabled = false;
+	struct model_process *oldest;
+	do {
+		oldest = NULL;
+		for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+			struct model_process *process = &model_processes[i];
+			if (process->alive && process->enabled && process->app == app &&
+			    (oldest == NULL || process->serial < oldest->serial))
+				oldest = process;
+		}
+		if (oldest != NULL)
+			model_leave_rotation((unsigned)(oldest - model_processes));
+	} while (oldest != NULL);
 	model_apps[app].failing = false;
 	model_apps[app].backoff_until_ms = 0;
 	group_restart(pool_group(&model_pool, app), pool_group(&model_pool, app)->generation + 1, true);
@@ -451,17 +485,22 @@ begin_epoch(void)
 		model_configs[i].concurrency = roll(5);
 		model_configs[i].min_instances = roll(3);
 		model_configs[i].max_instances = roll(2) ? 0 : 1 + roll(4);
+		model_configs[i].pre_start = (int)roll(3);
 		model_configs[i].pool_idle_time_ms = roll(2) ? 0 : 100 + roll(3000);
 		model_configs[i].drain_timeout_ms = UINT64_C(1) << 40;
 		model_configs[i].max_requests = roll(2) ? 0 : 1 + roll(30);
+		model_configs[i].max_requests_jitter = roll(2) ? 0 : roll(20);
 		model_configs[i].max_request_queue_size = roll(2) ? 0 : 1 + roll(8);
 		model_configs[i].max_request_queue_time_ms = roll(2) ? 0 : 1 + roll(1000);
 		model_configs[i].direct_wait_ms = roll(1000);
 		config_list[i] = &model_configs[i];
+		atomic_store(&board->groups[i].requests, 0);
 	}
 	for (unsigned i = 0; i < MODEL_SESSIONS; i++)
 		model_sessions[i].real.event = heard;
 	model_config = (struct config){.max_pool_size = 1 + roll(14), .apps = config_list, .app_count = MODEL_APPS};
+	model_config.max_concurrent_spawns = 1 + roll(5);
+	model_config.max_instances_per_app = roll(3) ? 0 : 1 + roll(4);
 	must(loop_init(&model_loop));
 	pool_init(&model_pool, &model_loop, board, &hooks);
 	pool_configure(&model_pool, &model_config);
@@ -534,9 +573,9 @@ test_walk(void **state)
 	       (unsigned long long)steps, count_answers[0], count_answers[1], count_answers[2], count_answers[3],
 	       count_answers[4]);
 	printf("events ready %u, spawn failed %u, timeout %u, gone %u, stopped %u; spawned %u, retired %u, "
-	       "of these evicted %u, idle %u\n",
+	       "of these evicted %u, idle %u; waited for their own process %u\n",
 	       count_events[0], count_events[1], count_events[2], count_events[3], count_events[4], count_spawns,
-	       count_retired, model_evicted, model_reaped);
+	       count_retired, model_evicted, model_reaped, count_sticky);
 }
 
 int

@@ -169,17 +169,37 @@ test_nobody_there(void **state)
 }
 
 static void
-test_the_new_ones_first_when_equal(void **state)
+test_the_new_ones_first(void **state)
 {
 	(void)state;
-	struct process *a = fake_attach(0, 2);
-	fake_attach(0, 2);
+	struct process *a = fake_attach(0, 2), *b = fake_attach(0, 2);
 	restart(false);
 	struct process *c = fake_attach(0, 2); /* a goes */
 	assert_int_equal(a->state, PROCESS_RETIRING);
 	fake_assert_on(fake_take(0, GROUP_TAKEN), c);
-	struct fake_session *second = fake_take(0, GROUP_TAKEN);
-	assert_true(second->session.process != c); /* less busy goes before new */
+	fake_assert_on(fake_take(0, GROUP_TAKEN), c); /* new goes before less busy */
+	fake_assert_on(fake_take(0, GROUP_TAKEN), b); /* but for one that is full nobody waits */
+	struct process *d = fake_attach(0, 2);
+	assert_roll(ROLL_NONE);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), d);
+	struct process *e = fake_attach(0, 2);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), e); /* from now on the least busy again */
+}
+
+/* It does not start: the old ones serve as if nothing had been asked. */
+static void
+test_no_preference_after_a_failure(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 2), *b = fake_attach(0, 2);
+	restart(false);
+	struct process *c = fake_attach(0, 2);
+	fake_gone(a);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), c);
+	fake_fail(0, "id\nit does not start\n", 1000);
+	assert_roll(ROLL_FAILED);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), b);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), b); /* 1/2 and 1/2: the oldest */
 }
 
 /* A new balancer is told of the living ones and goes on where the one before was. */
@@ -306,7 +326,8 @@ main(void)
 		pool_test(test_full_pool),
 		pool_test(test_at_once),
 		pool_test(test_nobody_there),
-		pool_test(test_the_new_ones_first_when_equal),
+		pool_test(test_the_new_ones_first),
+		pool_test(test_no_preference_after_a_failure),
 		pool_test(test_another_balancer),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
