@@ -238,7 +238,7 @@ static const struct option rows[] = {
 	 .original = "PassengerPreStart", .edition = OPEN_SOURCE, .choices = pre_starts, .default_text = "auto",
 	 .help = "What is started before the first request. auto: min_instances processes. on: at least one, which "
 		 "is kept until the first request even if min_instances is 0. off: none; min_instances counts from the "
-		 "first request on, as in the original. (The original wants a URL here.)"},
+		 "first request on, as in the original, which wants a URL here."},
 	{.name = "max_instances", OF_APPS(max_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxInstances", .edition = ENTERPRISE, .default_text = "0",
 	 .min = 0, .max = CONFIG_POOL_SIZE_MAX,
