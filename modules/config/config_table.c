@@ -303,7 +303,7 @@ static const struct option rows[] = {
 	 .type = OPTION_STRING, .group = OPTION_GROUP_POOL, .original = "PassengerStickySessionsCookieAttributes",
 	 .edition = OPEN_SOURCE, .check = config_check_cookie_attributes, .default_text = "SameSite=Lax; Secure;",
 	 .help = "What stands behind its Path. With Secure a browser sends it back over https only: without https, "
-		 "say SameSite=Lax;"},
+		 "write SameSite=Lax here."},
 	{.name = "direct_bypass", OF_APPS(direct_bypass), .type = OPTION_BOOL, .group = OPTION_GROUP_POOL,
 	 .default_text = "off",
 	 .help = "on: a request through the door of a process that carries X-Passenger-Connect-Bypass: 1 runs at "
