@@ -5,7 +5,7 @@
  * It asks the spawner through its hooks and is told by pool_attach(),
  * pool_gone() and pool_spawn_failed().  It knows nothing of HTTP.
  *
- * process.c, group.c and pool.c are this one room; its parts are named below.
+ * process.c, queue.c, group.c and pool.c are this one room; its parts are named below.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -102,6 +102,8 @@ void process_look_aside(struct process *process);
 /* The other balancer is gone: what it held may still run. */
 void process_inherit(struct process *process);
 bool process_is_empty(const struct process *process);
+/* Out of whatever list it waits in: NONE. */
+void session_unwait(struct session *session);
 void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
 void session_wait_at_door(struct process *process, struct session *session, uint64_t wait_ms);
 /* It has left rotation: who waits here and would take another goes to the queue. */
