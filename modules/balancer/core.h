@@ -29,6 +29,7 @@ struct balancer {
 	struct listener *fronts[CONFIG_LISTENERS_MAX], *next_fronts[CONFIG_LISTENERS_MAX]; /* parallel to theirs */
 	struct timer beat;
 	struct timer drain;
+	uint64_t drain_idle_until_ms; /* DRAINING: idle clients are closed then */
 	struct soon end;
 	int exit_code;
 };

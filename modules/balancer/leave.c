@@ -120,19 +120,20 @@ leave_due(struct timer *timer)
 		struct client *client = container_of(node, struct client, node);
 		if (client->request == NULL)
 			client_close(client);
-		else if (client->request->state == REQUEST_TUNNEL)
-			tunnel_end(client->request); /* it would never end by itself */
 	}
+	pool_end_tunnels(&balancer->pool);
 	if (balancer->traffic.requests == 0)
 		leave_now(balancer);
+	else
+		timer_set(&balancer->loop, timer, LEAVE_IDLE_MS);
 }
 
 void
 leave_quiet(struct traffic *traffic)
 {
 	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
-	if (!timer_is_set(&balancer->drain))
-		timer_set(&balancer->loop, &balancer->drain, 0);
+	uint64_t now = balancer->loop.now_ms, due = balancer->drain_idle_until_ms;
+	timer_set(&balancer->loop, &balancer->drain, due > now ? due - now : 0);
 }
 
 void
@@ -149,5 +150,6 @@ leave_drain(struct balancer *balancer)
 			listener_pause(listener);
 	}
 	pool_drain(&balancer->pool);
-	timer_set(&balancer->loop, &balancer->drain, traffic->clients.count > 0 ? LEAVE_IDLE_MS : 0);
+	balancer->drain_idle_until_ms = balancer->loop.now_ms + (traffic->clients.count > 0 ? LEAVE_IDLE_MS : 0);
+	leave_quiet(traffic);
 }

@@ -129,6 +129,10 @@ struct app_config {
 	char *app_log_file;                      /* from root, or absolute; NULL: the main log */
 	bool disable_log_prefix;                 /* off */
 	char *restart_dir;                       /* tmp: where restart.txt is looked for; from root, or absolute */
+
+	/* upgraded connections */
+	uint64_t upgrade_idle_timeout_ms;          /* 1 h; 0: never */
+	bool abort_websockets_on_process_shutdown; /* on */
 };
 
 enum config_log_format { CONFIG_LOG_OFF, CONFIG_LOG_COMMON, CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };

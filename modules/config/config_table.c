@@ -364,6 +364,15 @@ static const struct option rows[] = {
 	 .default_text = "60s", .max = TIME_MAX,
 	 .help = "A process that has been asked to stop, or that a restart replaces, has so long to finish its requests; "
 		 "then it is ended."},
+	{.name = "abort_websockets_on_process_shutdown", OF_APPS(abort_websockets_on_process_shutdown), .live = true,
+	 .type = OPTION_BOOL, .group = OPTION_GROUP_TIMEOUTS, .original = "abort_websockets_on_process_shutdown",
+	 .edition = OPEN_SOURCE " (Nginx, Standalone)", .default_text = "on",
+	 .help = "on: a process that is to stop does so when only upgraded connections (websockets) are left: it is "
+		 "told, and a second later they are closed. off: they are left for drain_timeout to end by themselves."},
+	{.name = "upgrade_idle_timeout", OF_APPS(upgrade_idle_timeout_ms), .live = true, .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "1h", .max = TIME_MAX,
+	 .help = "An upgraded connection (a websocket) is closed when nothing has come either way for so long. 0: "
+		 "never."},
 	{.name = "direct_wait_ms", OF_APPS(direct_wait_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
 	 .default_text = "10000", .max = TIME_MAX,
 	 .help = "A request through the door of a busy process waits so long for its turn; then it is answered 503 "

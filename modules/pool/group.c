@@ -291,15 +291,6 @@ group_roll_on(struct group *group)
 }
 
 void
-process_drain_due(struct timer *timer)
-{
-	struct process *process = container_of(timer, struct process, drain);
-	struct pool *pool = process->group->pool;
-	if (process->state == PROCESS_DETACHED)
-		pool->hooks.kill(pool->hooks.owner, process, "it was replaced and did not finish within drain_timeout");
-}
-
-void
 group_replace(struct process *process)
 {
 	group_detach(process);

@@ -27,7 +27,7 @@ struct group;
  * States are lists of its group:
  *   ENABLED   in rotation; ordered in the group's heap by how busy it is
  *   DETACHED  out of rotation: finishes what it has, its door still works
- *   RETIRING  empty, the spawner was told to stop it
+ *   RETIRING  empty, but for tunnels that are about to end; the spawner was told to stop it
  */
 enum process_state { PROCESS_ENABLED, PROCESS_DETACHED, PROCESS_RETIRING, PROCESS_STATE_N };
 
@@ -48,7 +48,7 @@ struct process {
 	struct timer ask_again;
 	uint64_t patience_ms; /* it must tell that it is free within that time; 0: drain_timeout */
 	struct soon pump;     /* private */
-	struct timer drain;   /* DETACHED by a restart: it ends then, whatever it does */
+	struct timer drain;   /* DETACHED: it ends then, whatever it does; RETIRING: its tunnels do */
 	struct scoreboard_process *board;
 	struct scoreboard_process *shared; /* claims and sessions: the same board, also when figures go to another one */
 	uint32_t claimed;                  /* as our column of the claims has it */
@@ -188,7 +188,6 @@ void group_set_roll(struct group *group, enum group_roll roll);
 void group_roll_on(struct group *group);
 /* One that a restart replaces: drains for drain_timeout at most. */
 void group_replace(struct process *process);
-void process_drain_due(struct timer *timer);
 void group_forget_failure(struct group *group);
 void group_heap_update(struct process *process);
 void group_heap_insert(struct process *process);
@@ -200,6 +199,7 @@ enum {
 	POOL_GROUP_SPAWNS_MAX = 2, /* at once, of one application */
 	POOL_CLOSING_MS = 100,
 	POOL_ASIDE_MS = 10,
+	POOL_GOODBYE_MS = 1000,
 };
 
 struct pool_hooks {
@@ -272,6 +272,8 @@ void pool_spawning(struct pool *pool, uint32_t app_id);
 /* next_try_ms 0: it was overtaken by a restart, which is no failure. */
 void pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms);
 
+/* The server stops: processes that have nothing but tunnels leave rotation, as the others do when they are done. */
+void pool_end_tunnels(struct pool *pool);
 /* No new processes, no new sessions; sessions that wait hear SESSION_STOPPED only when nobody can serve them. */
 void pool_drain(struct pool *pool);
 
@@ -279,7 +281,10 @@ void pool_drain(struct pool *pool);
 void pool_consider(struct pool *pool, struct group *group);
 /* Private: room may have come free. */
 void pool_room(struct pool *pool);
+/* DETACHED, and nothing keeps it: a tunnel does so for drain_timeout, and not at all with
+ * abort_websockets_on_process_shutdown.  Its tunnels end POOL_GOODBYE_MS after it was told. */
 void pool_retire_if_empty(struct process *process);
+void process_drain_due(struct timer *timer);
 void pool_reap_later(struct pool *pool);
 /* The process of another group that has been idle for longest, or NULL. */
 struct process *pool_idlest(struct pool *pool, const struct group *except);

@@ -463,8 +463,11 @@ session_tunnel(struct session *session)
 		cell_commit(cell);
 	}
 	session->state = SESSION_TUNNEL;
-	if (!session_kind_needs_place(session->kind))
+	if (!session_kind_needs_place(session->kind)) {
+		/* perhaps there are only tunnels now */
+		loop_soon(process->group->pool->loop, &process->pump);
 		return;
+	}
 	process->places--;
 	process_doubt(process, 0);
 	process_freed(process);

@@ -47,6 +47,7 @@ enum session_event {
 	SESSION_SPAWN_FAILED, /* nobody is left to serve it: group->failure */
 	SESSION_TIMEOUT,      /* waited too long, it is NONE now */
 	SESSION_PROCESS_GONE, /* its process ended; it is NONE now */
+	SESSION_TUNNEL_OVER,  /* its process was told to stop and has had time to say goodbye */
 	SESSION_STOPPED,      /* the pool drains and will not serve it */
 };
 

@@ -198,6 +198,9 @@ events_timeout(struct client *client)
 		client_abort(client);
 		return;
 	case REQUEST_TUNNEL:
+		request->end = REQUEST_END_TUNNEL_SILENT;
+		tunnel_end(request);
+		return;
 	case REQUEST_STATE_N:
 		return;
 	}

@@ -37,6 +37,7 @@ static const char *const request_end_texts[REQUEST_END_N] = {
 	[REQUEST_END_BAD_ANSWER] = "malformed answer",
 	[REQUEST_END_SILENT] = "application silent",
 	[REQUEST_END_CUT] = "answer cut short",
+	[REQUEST_END_TUNNEL_SILENT] = "upgraded connection silent",
 };
 
 const char *
@@ -276,6 +277,8 @@ request_progress(struct request *request)
 		client_deadline(client, config->write_timeout_ms);
 		return;
 	case REQUEST_TUNNEL:
+		client_deadline(client, request->app->upgrade_idle_timeout_ms);
+		return;
 	case REQUEST_STATE_N:
 		return;
 	}
@@ -475,6 +478,9 @@ request_session_event(struct session *session, enum session_event event)
 		return;
 	case SESSION_PROCESS_GONE:
 		request_process_gone(request);
+		return;
+	case SESSION_TUNNEL_OVER:
+		tunnel_end(request);
 		return;
 	case SESSION_STOPPED:
 		request_fail(request, REQUEST_END_STOPPING, 503, "The server is stopping.");

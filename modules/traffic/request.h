@@ -51,6 +51,7 @@ enum request_end {
 	REQUEST_END_BAD_ANSWER,     /* 502 */
 	REQUEST_END_SILENT,         /* 504 */
 	REQUEST_END_CUT,            /* the answer broke off */
+	REQUEST_END_TUNNEL_SILENT,
 	REQUEST_END_N
 };
 const char *request_end_text(enum request_end end);

@@ -14,8 +14,7 @@ tunnel_begin(struct request *request)
 	spool_free(&request->up);
 	spool_init(&request->up, UINT64_MAX, NULL);
 	session_tunnel(&request->session);
-	/* Nobody knows how long an upgraded connection may be silent. */
-	client_deadline(request->client, 0);
+	request_progress(request);
 	client_input_again(request->client);
 }
 
@@ -27,6 +26,7 @@ tunnel_input(struct request *request, const char *data, size_t len)
 	if (!spool_append(&request->up, data, len))
 		return 0;
 	request->body_bytes += len;
+	request_progress(request);
 	tunnel_pump(request);
 	if (spool_bytes(&request->up) > TUNNEL_HIGH_BYTES)
 		client_pause(request->client);
@@ -92,6 +92,7 @@ tunnel_readable(struct request *request)
 	}
 	struct iovec piece = {traffic->scratch, (size_t)got};
 	request->answer_bytes += (uint64_t)got;
+	request_progress(request);
 	if (!client_write(request->client, &piece, 1)) {
 		client_abort(request->client);
 		return;

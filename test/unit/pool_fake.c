@@ -214,7 +214,9 @@ static void
 session_heard(struct session *session, enum session_event event)
 {
 	struct fake_session *fake = container_of(session, struct fake_session, session);
-	assert_int_equal(session->state, event == SESSION_READY ? SESSION_ACTIVE : SESSION_NONE);
+	assert_int_equal(session->state, event == SESSION_READY         ? SESSION_ACTIVE
+	                                 : event == SESSION_TUNNEL_OVER ? SESSION_TUNNEL
+	                                                                : SESSION_NONE);
 	fake->event = (int)event;
 	fake->events++;
 	fake->order = ++fake_order;

@@ -175,6 +175,19 @@ model_empty(unsigned slot)
 	       model_sessions_in(SESSION_AT_DOOR, 0, (int)slot) == 0;
 }
 
+/* Out of rotation it would be told to stop. */
+bool
+model_leaves(unsigned slot)
+{
+	const struct model_process *process = &model_processes[slot];
+	unsigned tunnels = model_sessions_in(SESSION_TUNNEL, 0, (int)slot);
+	if (tunnels == 0 || !model_configs[process->app].abort_websockets_on_process_shutdown)
+		return model_empty(slot);
+	return process->used == 0 && process->doubt <= model_sessions_in(SESSION_TUNNEL, 0, (int)slot) &&
+	       model_sessions_in(SESSION_ACTIVE, 0, (int)slot) == 0 &&
+	       model_sessions_in(SESSION_AT_DOOR, 0, (int)slot) == 0;
+}
+
 /* Places; without a limit also the tunnels, which hold none. */
 static uint64_t
 model_load(const struct model_process *process)
@@ -363,7 +376,7 @@ model_check_rest(void)
 		if (!process->alive)
 			continue;
 		must(model_sessions_in(SESSION_AT_DOOR, 0, (int)i) == 0 || model_full(process));
-		must(process->enabled || process->retired || !model_empty(i));
+		must(process->enabled || process->retired || !model_leaves(i));
 		uint64_t limit = model_configs[process->app].pool_idle_time_ms,
 			 idle_ms = model_loop.now_ms - process->idle_since_ms;
 		bool due = limit > 0 && idle_ms >= limit && idle_ms >= REAPER_MS &&

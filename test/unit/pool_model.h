@@ -80,6 +80,7 @@ uint64_t model_minimum(unsigned app);
 uint64_t model_maximum(unsigned app);
 bool model_full(const struct model_process *process);
 bool model_empty(unsigned slot);
+bool model_leaves(unsigned slot);
 /* The one that must be chosen, full or not; NULL: none. */
 struct model_process *model_least_busy(unsigned app);
 /* The pool takes processes out of rotation by itself: only idle ones, and only with a reason. */

@@ -176,6 +176,81 @@ test_process_gone(void **state)
 	fake_assert_event(queued, SESSION_READY);
 }
 
+/* It is told while its tunnels still are; they end a second later, and nobody else. */
+static void
+test_tunnels_are_told(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	fake_apps[0].abort_websockets_on_process_shutdown = true;
+	struct fake_session *tunnel = fake_take(0, GROUP_TAKEN);
+	session_tunnel(&tunnel->session); /* whether its place is free is still in doubt */
+	struct fake_session *bypass = fake_door(a, SESSION_BYPASS, true);
+	group_detach(a);
+	fake_settle();
+	assert_int_equal(fake_retired, 0);
+	session_end(&bypass->session);
+	fake_settle();
+	assert_int_equal(fake_retired, 1);
+	struct fake_session *at_door = fake_door(a, SESSION_BYPASS, true);
+	fake_pass(POOL_GOODBYE_MS - 1);
+	fake_assert_event(tunnel, FAKE_EVENT_NONE);
+	fake_pass(1);
+	fake_assert_event(tunnel, SESSION_TUNNEL_OVER);
+	fake_assert_event(at_door, FAKE_EVENT_NONE);
+	session_end(&tunnel->session);
+	session_end(&at_door->session);
+	assert_int_equal(fake_retired, 1);
+}
+
+/* With the option off they have drain_timeout to end by themselves; nothing is killed for them. */
+static void
+test_tunnels_are_left(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 0), *b = fake_attach(1, 0);
+	struct fake_session *long_one = fake_take(0, GROUP_TAKEN), *short_one = fake_take(1, GROUP_TAKEN);
+	session_tunnel(&long_one->session);
+	session_tunnel(&short_one->session);
+	group_detach(a);
+	group_replace(b);
+	fake_settle();
+	session_end(&short_one->session);
+	fake_settle();
+	assert_int_equal(fake_retired, 1);
+	assert_ptr_equal(fake_last_retired, b);
+	fake_pass(59999);
+	assert_int_equal(fake_retired, 1);
+	fake_pass(1);
+	assert_int_equal(fake_retired, 2);
+	fake_pass(POOL_GOODBYE_MS);
+	fake_assert_event(long_one, SESSION_TUNNEL_OVER);
+	session_end(&long_one->session);
+}
+
+/* The server stops: who has only tunnels leaves, who works does not yet. */
+static void
+test_tunnels_at_the_end(void **state)
+{
+	(void)state;
+	struct process *idle = fake_attach(0, 0), *works = fake_attach(1, 0), *both = fake_attach(2, 0);
+	for (unsigned i = 0; i < FAKE_APPS; i++)
+		fake_apps[i].abort_websockets_on_process_shutdown = true;
+	struct fake_session *tunnel = fake_take(2, GROUP_TAKEN), *work = fake_take(1, GROUP_TAKEN);
+	session_tunnel(&tunnel->session);
+	pool_drain(&fake_pool);
+	pool_end_tunnels(&fake_pool);
+	fake_settle();
+	assert_int_equal(fake_retired, 1);
+	assert_ptr_equal(fake_last_retired, both);
+	assert_int_equal(idle->state, PROCESS_ENABLED);
+	assert_int_equal(works->state, PROCESS_ENABLED);
+	fake_pass(POOL_GOODBYE_MS);
+	fake_assert_event(tunnel, SESSION_TUNNEL_OVER);
+	session_end(&tunnel->session);
+	session_end(&work->session);
+}
+
 static void
 test_bad_records(void **state)
 {
@@ -259,6 +334,9 @@ main(void)
 		pool_test(test_bad_records),
 		pool_test(test_attached_retiring),
 		pool_test(test_drain),
+		pool_test(test_tunnels_are_told),
+		pool_test(test_tunnels_are_left),
+		pool_test(test_tunnels_at_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

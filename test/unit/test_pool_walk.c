@@ -17,7 +17,7 @@ static const struct app_type session_type = {.name = "ruby", .protocol = APP_PRO
 static uint64_t dice, serials;
 static int dying, failing_app;   /* what is being told to the pool now; -1: nothing */
 static uint32_t crowd, pressure; /* of this epoch: how many sessions there are, how often they come */
-static unsigned count_events[5], count_answers[5], count_spawns, count_retired, count_sticky;
+static unsigned count_events[6], count_answers[5], count_spawns, count_retired, count_sticky;
 
 static uint32_t
 roll(uint32_t sides)
@@ -251,6 +251,10 @@ heard(struct session *real, enum session_event event)
 		must(dying == (int)session->slot && session->state != SESSION_NONE && session->state != SESSION_QUEUED);
 		model_apps[session->app].requests += session->state != SESSION_AT_DOOR;
 		break;
+	case SESSION_TUNNEL_OVER:
+		must(session->state == SESSION_TUNNEL && model_processes[session->slot].retired);
+		do_end(session);
+		break;
 	case SESSION_SPAWN_FAILED:
 		must(session->state == SESSION_QUEUED && failing_app == (int)session->app);
 		must(model_enabled(session->app) == 0 && model_apps[session->app].spawning == 0);
@@ -289,7 +293,7 @@ hook_retire(void *owner, struct process *real)
 	(void)owner;
 	model_learn_of_detached();
 	must(process->alive && process->real == real && !process->enabled && !process->retired);
-	must(model_empty(real->record.slot));
+	must(model_leaves(real->record.slot));
 	process->retired = true;
 	count_retired++;
 }
@@ -488,6 +492,7 @@ begin_epoch(void)
 		model_configs[i].pre_start = (int)roll(3);
 		model_configs[i].pool_idle_time_ms = roll(2) ? 0 : 100 + roll(3000);
 		model_configs[i].drain_timeout_ms = UINT64_C(1) << 40;
+		model_configs[i].abort_websockets_on_process_shutdown = roll(2);
 		model_configs[i].max_requests = roll(2) ? 0 : 1 + roll(30);
 		model_configs[i].max_requests_jitter = roll(2) ? 0 : roll(20);
 		model_configs[i].max_request_queue_size = roll(2) ? 0 : 1 + roll(8);
