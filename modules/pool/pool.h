@@ -5,7 +5,7 @@
  * It asks the spawner through its hooks and is told by pool_attach(),
  * pool_gone() and pool_spawn_failed().  It knows nothing of HTTP.
  *
- * process.c, queue.c, group.c and pool.c are this one room; its parts are named below.
+ * process.c, queue.c, group.c, retire.c and pool.c are this one room; its parts are named below.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
