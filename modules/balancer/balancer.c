@@ -77,6 +77,18 @@ hook_kill(void *owner, struct process *process, const char *why)
 }
 
 static void
+hook_queue_full(void *owner, struct group *group, struct str path)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_HOOK);
+	message.app_id = group->app->id;
+	message.number = CONFIG_HOOK_QUEUE_FULL;
+	message_set_text(&message, path);
+	balancer_send(balancer, &message);
+}
+
+static void
 hook_attached(void *owner, struct process *process)
 {
 	struct balancer *balancer = owner;
@@ -125,6 +137,7 @@ balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 		.spawn = hook_spawn,
 		.retire = hook_retire,
 		.kill = hook_kill,
+		.queue_full = hook_queue_full,
 		.attached = hook_attached,
 		.gone = hook_gone,
 		.doubted = hook_doubted,

@@ -64,6 +64,16 @@ struct listener_config {
 };
 
 enum config_pre_start { CONFIG_PRE_START_AUTO, CONFIG_PRE_START_ON, CONFIG_PRE_START_OFF };
+/* What programs may be run at. */
+enum config_hook {
+	CONFIG_HOOK_ATTACHED_PROCESS,
+	CONFIG_HOOK_DETACHED_PROCESS,
+	CONFIG_HOOK_SPAWN_FAILED,
+	CONFIG_HOOK_QUEUE_FULL,
+	CONFIG_HOOK_MAX_REQUEST_TIME_REACHED,
+	CONFIG_HOOK_N
+};
+
 enum config_spawn_method { CONFIG_SPAWN_AUTO, CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
 
 struct config;
@@ -126,6 +136,7 @@ struct app_config {
 	bool enabled;                            /* on */
 	bool static_files;                       /* on: from static_files_dir, at listeners with static_files */
 	char *static_files_dir;                  /* public; from root, or absolute */
+	char *hooks[CONFIG_HOOK_N];              /* shell words; NULL: none */
 	char *app_log_file;                      /* from root, or absolute; NULL: the main log */
 	bool disable_log_prefix;                 /* off */
 	char *restart_dir;                       /* tmp: where restart.txt is looked for; from root, or absolute */
@@ -145,6 +156,8 @@ struct config {
 	char *user;                         /* of the balancer; NULL: a free uid of its own */
 	char *default_user;                 /* for applications whose startup file belongs to root: nobody */
 	char *default_group;                /* NULL: default_user's own */
+	char *hook_user;                    /* NULL: each application's own */
+	uint32_t hook_uid, hook_gid;        /* resolved; not in canonical text */
 	bool user_switching;                /* on */
 	char *log_file;                     /* NULL: standard error */
 	int64_t log_level;                  /* 0 crit 1 error 2 warn 3 notice 4 info 5 debug; default 3 */

@@ -430,6 +430,38 @@ static const struct option rows[] = {
 	 .choices = auto_on_off, .default_text = "auto",
 	 .help = "Whether the page for an application that does not start shows why. auto: only when app_env is "
 		 "development."},
+
+	/* --- hooks ------------------------------------------------------------------------ */
+	{.name = "hook_attached_process", OF_APPS(hooks[CONFIG_HOOK_ATTACHED_PROCESS]), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_attached_process", .edition = OPEN_SOURCE,
+	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
+	 .help = "A program and its arguments (split as in command) that is run when a process has become ready, as the "
+		 "application's user, without a shell, beside everything else; its output goes to the log, and after a "
+		 "minute it is killed. It is told by variables: PASSENGER_HOOK_NAME, PASSENGER_APP_NAME, "
+		 "PASSENGER_APP_ROOT, PASSENGER_APP_GROUP_NAME; this one also PASSENGER_PROCESS_PID."},
+	{.name = "hook_detached_process", OF_APPS(hooks[CONFIG_HOOK_DETACHED_PROCESS]), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_detached_process", .edition = OPEN_SOURCE,
+	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
+	 .help = "The same, when a process has ended: PASSENGER_PROCESS_PID, and how it ended in PASSENGER_PROCESS_END."},
+	{.name = "hook_spawn_failed", OF_APPS(hooks[CONFIG_HOOK_SPAWN_FAILED]), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_spawn_failed", .edition = OPEN_SOURCE,
+	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
+	 .help = "The same, when a process could not be started: PASSENGER_ERROR_ID, PASSENGER_ERROR_MESSAGE."},
+	{.name = "hook_queue_full", OF_APPS(hooks[CONFIG_HOOK_QUEUE_FULL]), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_queue_full_error", .edition = OPEN_SOURCE,
+	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
+	 .help = "The same, when a request was refused because of max_request_queue_size, once a second at most: "
+		 "PASSENGER_REQUEST_PATH."},
+	{.name = "hook_max_request_time_reached", OF_APPS(hooks[CONFIG_HOOK_MAX_REQUEST_TIME_REACHED]), .live = true,
+	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_max_request_time_reached", .edition = ENTERPRISE,
+	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
+	 .help = "The same, before a process is killed because of max_request_time: PASSENGER_PROCESS_PID, also as "
+		 "PASSENGER_APP_ID, and PASSENGER_REQUEST_PATH."},
+	{.name = "hook_user", OF_CONFIG(hook_user), .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS,
+	 .check = config_check_account, .example = "monitor",
+	 .help = "The user of all hooks when root starts passenger: a name or a number. Without it, that of the "
+		 "application which they are about. A hook runs as root only if this line says hook_user = root; "
+		 "what it is told comes from strangers."},
 };
 /* clang-format on */
 

@@ -242,6 +242,26 @@ check_balancer_user(struct config_reading *reading)
 }
 
 static bool
+resolve_hook_user(struct config_reading *reading)
+{
+	struct config *config = reading->config;
+	uint32_t line = line_of(&reading->passenger, "hook_user", OPTION_IN_PASSENGER);
+	bool has_gid = false;
+	if (config->hook_user == NULL)
+		return true;
+	config->hook_gid = NOBODY;
+	if (!find_user(config->hook_user, &config->hook_uid, &config->hook_gid, &has_gid))
+		return fail_no_account(reading, line, "hook_user", config->hook_user, "user");
+	if (reading->source->privileged && config->hook_uid == 0 && strcmp(config->hook_user, "root") != 0)
+		return config_fail_value(reading, line, STR("hook_user"), str_from(config->hook_user),
+		                         "this is root; expected hook_user = root, if hooks really are to be root");
+	if (!reading->source->privileged && config->hook_uid != geteuid())
+		return config_fail_value(reading, line, STR("hook_user"), str_from(config->hook_user),
+		                         "only root can choose the user of hooks; start passenger as root");
+	return true;
+}
+
+static bool
 is_own_group(uint32_t gid)
 {
 	gid_t groups[GROUPS_MAX];
@@ -278,7 +298,8 @@ config_resolve_users(struct config_reading *reading)
 {
 	bool privileged = reading->source->privileged;
 	uint32_t uid, gid;
-	if (!check_balancer_user(reading) || (privileged && !resolve_default_user(reading, &uid, &gid)))
+	if (!check_balancer_user(reading) || !resolve_hook_user(reading) ||
+	    (privileged && !resolve_default_user(reading, &uid, &gid)))
 		return false;
 	for (size_t i = 0; i < reading->listener_count; i++)
 		if (!resolve_listener(reading, &reading->listeners[i]))

@@ -40,6 +40,7 @@ static const char *const names[MESSAGE_TYPE_N] = {
 	[MESSAGE_SPAWN] = "SPAWN",
 	[MESSAGE_RETIRE] = "RETIRE",
 	[MESSAGE_KILL] = "KILL",
+	[MESSAGE_HOOK] = "HOOK",
 	[MESSAGE_DRAINED] = "DRAINED",
 	[MESSAGE_CLIENT] = "CLIENT",
 };

@@ -58,6 +58,7 @@ enum message_type {
 	MESSAGE_SPAWN,   /* app_id: start one more process */
 	MESSAGE_RETIRE,  /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
 	MESSAGE_KILL,    /* slot, serial; text: why: SIGKILL its group now */
+	MESSAGE_HOOK,    /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's path */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
 
 	/* From one that hands over, by the spawner, to the one that serves. */

@@ -177,6 +177,11 @@ group_take(struct group *group, struct session *session)
 	if (app->max_request_queue_size > 0 &&
 	    group_waiting(group) + group->sticky.count >= (uint64_t)app->max_request_queue_size) {
 		atomic_fetch_add_explicit(&group->board->queue_full, 1, memory_order_relaxed);
+		if (app->hooks[CONFIG_HOOK_QUEUE_FULL] != NULL &&
+		    pool->loop->now_ms >= group->crowd_ms + GROUP_CROWD_MS) {
+			group->crowd_ms = pool->loop->now_ms;
+			pool->hooks.queue_full(pool->hooks.owner, group, session->label.path);
+		}
 		return GROUP_QUEUE_FULL;
 	}
 	if (process != NULL && process == session->wish)

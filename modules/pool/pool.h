@@ -117,7 +117,7 @@ void process_give_up_sticky(struct process *process);
  * replaces them, the newest generation first.  A binary heap, so that it costs
  * the same for 2 and (nearly) for 2 000 processes.
  */
-enum { GROUP_FAILURE_BYTES = 4096 };
+enum { GROUP_FAILURE_BYTES = 4096, GROUP_CROWD_MS = 1000 };
 
 struct group {
 	struct list_node node; /* pool->groups */
@@ -137,6 +137,7 @@ struct group {
 	struct timer backoff;
 	struct soon pump; /* hands free places to the queue, then asks for processes */
 	struct scoreboard_group *board;
+	uint64_t crowd_ms;    /* when a hook was last asked for because of the full queue */
 	enum group_roll roll; /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
 	uint32_t generation, roll_size;
 	struct grave grave;
@@ -206,6 +207,7 @@ struct pool_hooks {
 	void (*spawn)(void *owner, struct group *group);
 	void (*retire)(void *owner, struct process *process);
 	void (*kill)(void *owner, struct process *process, const char *why);
+	void (*queue_full)(void *owner, struct group *group, struct str path);
 	/* traffic's part in a process's life */
 	void (*attached)(void *owner, struct process *process);
 	void (*gone)(void *owner, struct process *process);    /* close its door and backends */

@@ -8,6 +8,7 @@
 #define SPAWNER_CORE_H
 
 #include "spawner/control_server.h"
+#include "spawner/hooks.h"
 #include "spawner/listeners.h"
 #include "spawner/log_files.h"
 #include "spawner/notify.h"
@@ -39,8 +40,10 @@ struct spawner {
 	struct control_server control;
 	struct snapshot_source snapshot;
 	struct restart_files restart_files;
-	struct timer sampling; /* CPU figures, while there are processes */
-	struct timer strays;   /* looks for what ended applications left behind */
+	struct hooks hooks;
+	uint64_t crowd_ms[SCOREBOARD_GROUPS]; /* CLOCK_MONOTONIC of the last hook that a request has run */
+	struct timer sampling;                /* CPU figures, while there are processes */
+	struct timer strays;                  /* looks for what ended applications left behind */
 	char instance_name[80];
 };
 

@@ -60,12 +60,17 @@ ending_strays_due(struct timer *timer)
 		timer_set(&spawner->loop, timer, STRAYS_AGAIN_MS);
 }
 
-static void
-end_if_all_is_gone(struct spawner *spawner)
+void
+ending_look(struct spawner *spawner)
 {
 	if (spawner->state != SPAWNER_STOPPING || spawner->supervisor.state != SUPERVISOR_IDLE ||
 	    workers_count(&spawner->workers) > 0)
 		return;
+	/* those of the processes that ended just now, for one */
+	if (!spawner->at_once && !hooks_are_idle(&spawner->hooks)) {
+		hooks_hurry(&spawner->hooks);
+		return;
+	}
 	spawner->state = SPAWNER_ENDED;
 	loop_stop(&spawner->loop);
 }
@@ -80,7 +85,7 @@ stop_applications(struct spawner *spawner)
 	for (size_t state = 0; state < WORKER_STATE_N; state++)
 		list_each (&spawner->workers.states[state], node)
 			worker_retire_within(container_of(node, struct worker, node), drain_ms, term_ms);
-	end_if_all_is_gone(spawner);
+	ending_look(spawner);
 }
 
 void
@@ -89,7 +94,7 @@ ending_balancer_gone(struct spawner *spawner)
 	if (spawner->state == SPAWNER_DRAINING)
 		stop_applications(spawner);
 	else
-		end_if_all_is_gone(spawner);
+		ending_look(spawner);
 }
 
 void
@@ -97,7 +102,7 @@ ending_worker_gone(struct spawner *spawner)
 {
 	if (!timer_is_set(&spawner->strays))
 		timer_set(&spawner->loop, &spawner->strays, 1);
-	end_if_all_is_gone(spawner);
+	ending_look(spawner);
 }
 
 static void

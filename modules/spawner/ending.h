@@ -21,4 +21,7 @@ void ending_strays_due(struct timer *timer);
 /* After the loop: whatever is left, directory and socket files too. */
 void ending_finish(struct spawner *spawner);
 
+/* A hook was the last thing that the end waited for? */
+void ending_look(struct spawner *spawner);
+
 #endif

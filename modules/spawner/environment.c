@@ -15,11 +15,11 @@ struct account {
 };
 
 static void
-find_account(const struct app_config *app, struct account *account)
+find_account(uint32_t uid, struct account *account)
 {
-	const struct passwd *entry = getpwuid(app->uid);
+	const struct passwd *entry = getpwuid(uid);
 
-	str_format(account->name, sizeof(account->name), "%u", app->uid);
+	str_format(account->name, sizeof(account->name), "%u", uid);
 	str_cut_z(account->home, sizeof(account->home), STR("/"));
 	str_cut_z(account->shell, sizeof(account->shell), STR("/bin/sh"));
 	if (entry == NULL)
@@ -47,11 +47,11 @@ login_shell(const struct app_config *app, const struct account *account)
 	return "";
 }
 
-/* Given by the application's own env.NAME? */
+/* Given by the application's own env.NAME?  app: NULL, what is no application has none. */
 static const char *
 own_variable(const struct app_config *app, const char *name)
 {
-	for (size_t i = 0; i < app->env_count; i++)
+	for (size_t i = 0; app != NULL && i < app->env_count; i++)
 		if (strcmp(app->env[i].name, name) == 0)
 			return app->env[i].value;
 	return NULL;
@@ -83,6 +83,35 @@ add_locale(struct plan_draft *draft, const struct app_config *app)
 		add_variable(draft, app, "LANG", "C.UTF-8");
 }
 
+static void
+add_path(struct plan_draft *draft, const struct app_config *app)
+{
+	const char *path = getenv("PATH");
+
+	add_variable(draft, app, "PATH", path != NULL && path[0] != '\0' ? path : STANDARD_PATH);
+	add_locale(draft, app);
+}
+
+static void
+add_account(struct plan_draft *draft, const struct app_config *app, const struct account *account)
+{
+	add_variable(draft, app, "HOME", account->home);
+	add_variable(draft, app, "USER", account->name);
+	add_variable(draft, app, "LOGNAME", account->name);
+	add_variable(draft, app, "SHELL", account->shell);
+}
+
+static void
+set_identity(struct plan *plan, uint32_t uid, uint32_t gid, const struct account *account)
+{
+	plan->parent = getpid();
+	plan->uid = uid;
+	plan->gid = gid;
+	/* an account that is only a number has no groups but its own */
+	if (getpwuid(uid) != NULL)
+		str_cut_z(plan->user, sizeof(plan->user), str_from(account->name));
+}
+
 /* What the original gives, under its names. */
 static void
 add_ours(struct plan_draft *draft, const struct app_config *app, const struct account *account)
@@ -90,10 +119,7 @@ add_ours(struct plan_draft *draft, const struct app_config *app, const struct ac
 	static const char *const env_names[] = {"RAILS_ENV", "RACK_ENV", "WSGI_ENV", "NODE_ENV", "PASSENGER_APP_ENV"};
 	static const char *const base_names[] = {"RAILS_RELATIVE_URL_ROOT", "RACK_BASE_URI"};
 
-	add_variable(draft, app, "HOME", account->home);
-	add_variable(draft, app, "USER", account->name);
-	add_variable(draft, app, "LOGNAME", account->name);
-	add_variable(draft, app, "SHELL", account->shell);
+	add_account(draft, app, account);
 	add_variable(draft, app, "PWD", app->root);
 	for (size_t i = 0; i < array_count(env_names); i++)
 		add_variable(draft, app, env_names[i], app->app_env);
@@ -108,11 +134,9 @@ static void
 add_variables(struct plan_draft *draft, const struct worker *worker, const struct account *account)
 {
 	const struct app_config *app = worker->app;
-	const char *path = getenv("PATH");
 	char text[32];
 
-	add_variable(draft, app, "PATH", path != NULL && path[0] != '\0' ? path : STANDARD_PATH);
-	add_locale(draft, app);
+	add_path(draft, app);
 	draft->head.soft_count = draft->head.variable_count;
 	add_ours(draft, app, account);
 	draft->head.ours_count = draft->head.variable_count;
@@ -155,21 +179,27 @@ environment_plan(struct worker *worker, struct plan_draft *draft, char *sentence
 		str_format(sentence, sentence_size, "%s", error);
 		return false;
 	}
-	find_account(app, &account);
+	find_account(app->uid, &account);
 	str_cut_z(worker->user, sizeof(worker->user), str_from(account.name));
 	plan_draft_init(draft, app->root, app->env_file != NULL ? app->env_file : "", login_shell(app, &account));
-	draft->head.parent = getpid();
-	draft->head.uid = app->uid;
-	draft->head.gid = app->gid;
+	set_identity(&draft->head, app->uid, app->gid, &account);
 	draft->head.keeps_control = app->type->readiness == APP_READY_CONTROL;
 	draft->head.descriptors_soft = worker->table->descriptors_soft;
 	add_limits(&draft->head, app);
-	/* an account that is only a number has no groups but its own */
-	if (getpwuid(app->uid) != NULL)
-		str_cut_z(draft->head.user, sizeof(draft->head.user), str_from(account.name));
 	for (size_t i = 0; i < argv.count; i++)
 		plan_draft_argument(draft, argv.words[i]);
 	add_variables(draft, worker, &account);
 	app_argv_free(&argv);
 	return true;
+}
+
+void
+environment_of_user(struct plan_draft *draft, uint32_t uid, uint32_t gid)
+{
+	struct account account;
+
+	find_account(uid, &account);
+	set_identity(&draft->head, uid, gid, &account);
+	add_path(draft, NULL);
+	add_account(draft, NULL, &account);
 }

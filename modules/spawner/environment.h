@@ -16,4 +16,7 @@
 /* The plan of this worker's process, to be freed by plan_draft_free().  False and a sentence. */
 bool environment_plan(struct worker *worker, struct plan_draft *draft, char *sentence, size_t sentence_size) must_check;
 
+/* PATH, HOME and the like, user and groups of a program that is no application.  After its arguments. */
+void environment_of_user(struct plan_draft *draft, uint32_t uid, uint32_t gid);
+
 #endif

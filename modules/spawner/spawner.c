@@ -61,6 +61,28 @@ do_spawn(struct spawner *spawner, uint32_t app_id)
 	}
 }
 
+/* Which are the balancer's to tell, and not more often than HOOKS_CROWD_MS, whatever it says. */
+static void
+do_hook(struct spawner *spawner, const struct message *message)
+{
+	const struct app_config *app = config_app_by_id(spawner->config, message->app_id);
+	char path[HOOK_VALUE_BYTES];
+	const struct hook_fact facts[] = {{"PASSENGER_REQUEST_PATH", path}};
+
+	if (app == NULL || app->id >= SCOREBOARD_GROUPS || message->number != CONFIG_HOOK_QUEUE_FULL ||
+	    spawner->crowd_ms[app->id] + HOOKS_CROWD_MS > spawner->loop.now_ms)
+		return;
+	spawner->crowd_ms[app->id] = spawner->loop.now_ms;
+	str_cut_z(path, sizeof(path), str_make(message->text, message->text_len));
+	hooks_run(&spawner->hooks, app, CONFIG_HOOK_QUEUE_FULL, facts, array_count(facts));
+}
+
+static void
+hooks_have_ended(struct hooks *hooks)
+{
+	ending_look(container_of(hooks, struct spawner, hooks));
+}
+
 static void
 from_balancer(struct supervisor *supervisor, struct message *message, int *fds, size_t fd_count)
 {
@@ -83,6 +105,9 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 		log_escape(why, sizeof(why), str_make(message->text, message->text_len));
 		if (worker != NULL)
 			worker_kill(worker, why);
+		break;
+	case MESSAGE_HOOK:
+		do_hook(spawner, message);
 		break;
 	case MESSAGE_DRAINED:
 		/* it exits now; see supervisor_end() */
@@ -135,11 +160,23 @@ balancer_serving(struct supervisor *supervisor)
 /* --- of the workers --------------------------------------------------------------------- */
 
 static void
+run_hook(const struct worker *worker, enum config_hook hook, const char *how)
+{
+	struct spawner *spawner = worker->table->owner;
+	char pid[16];
+	const struct hook_fact facts[] = {{"PASSENGER_PROCESS_PID", pid}, {"PASSENGER_PROCESS_END", how}};
+
+	str_format(pid, sizeof(pid), "%d", worker->record.pid);
+	hooks_run(&spawner->hooks, worker->app, hook, facts, how != NULL ? 2 : 1);
+}
+
+static void
 worker_is_ready(struct worker *worker)
 {
 	struct spawner *spawner = worker->table->owner;
 
 	tell_process(spawner, worker);
+	run_hook(worker, CONFIG_HOOK_ATTACHED_PROCESS, NULL);
 	if (!timer_is_set(&spawner->sampling))
 		timer_set(&spawner->loop, &spawner->sampling, SNAPSHOT_SAMPLE_MS);
 }
@@ -161,12 +198,16 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	          worker->app->name, failure->id, failure->summary, (unsigned long long)(wait_ms + 999) / 1000);
 	attempts_message(&message, worker->app->id, failure, wait_ms);
 	tell(spawner, &message, -1);
+	const struct hook_fact facts[] = {{"PASSENGER_ERROR_ID", failure->id},
+	                                  {"PASSENGER_ERROR_MESSAGE", failure->summary}};
+	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_SPAWN_FAILED, facts, array_count(facts));
 }
 
 static void
 worker_is_gone(struct worker *worker, const char *how)
 {
 	tell_of_worker(worker->table->owner, MESSAGE_PROCESS_GONE, worker, how);
+	run_hook(worker, CONFIG_HOOK_DETACHED_PROCESS, how);
 }
 
 static void
@@ -285,6 +326,11 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->control.owner = spawner;
 	spawner->restart_files.loop = &spawner->loop;
 	spawner->restart_files.touched = restart_file_touched;
+	spawner->hooks.loop = &spawner->loop;
+	spawner->hooks.children = &spawner->children;
+	spawner->hooks.descriptors_soft = start->descriptors_soft;
+	spawner->hooks.idle = hooks_have_ended;
+	hooks_init(&spawner->hooks);
 	spawner->sampling.due = sampling_due;
 	spawner->strays.due = ending_strays_due;
 }
