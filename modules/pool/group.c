@@ -158,6 +158,17 @@ group_may_give(const struct process *process, const struct session *session)
 	       (process->group->queue.count == 0 && !process_is_full(process) && process->waiting.count == 0);
 }
 
+/* To the operator's hook; a crowd is one event. */
+static void
+tell_queue_full(struct group *group, const struct session *session)
+{
+	struct pool *pool = group->pool;
+	if (group->app->hooks[CONFIG_HOOK_QUEUE_FULL] == NULL || pool->loop->now_ms < group->crowd_ms + GROUP_CROWD_MS)
+		return;
+	group->crowd_ms = pool->loop->now_ms;
+	pool->hooks.queue_full(pool->hooks.owner, group, session->label.path);
+}
+
 enum group_answer
 group_take(struct group *group, struct session *session)
 {
@@ -177,11 +188,7 @@ group_take(struct group *group, struct session *session)
 	if (app->max_request_queue_size > 0 &&
 	    group_waiting(group) + group->sticky.count >= (uint64_t)app->max_request_queue_size) {
 		atomic_fetch_add_explicit(&group->board->queue_full, 1, memory_order_relaxed);
-		if (app->hooks[CONFIG_HOOK_QUEUE_FULL] != NULL &&
-		    pool->loop->now_ms >= group->crowd_ms + GROUP_CROWD_MS) {
-			group->crowd_ms = pool->loop->now_ms;
-			pool->hooks.queue_full(pool->hooks.owner, group, session->label.path);
-		}
+		tell_queue_full(group, session);
 		return GROUP_QUEUE_FULL;
 	}
 	if (process != NULL && process == session->wish)
