@@ -203,7 +203,7 @@ test_ini_uncommented(void **state)
 		                          ? str_make(line.data + 1, line.len - 1)
 		                          : line;
 		static const char *const skipped[] = {
-			"user =", "owner =", "group =", "default_group =", "command =", "app ="};
+			"user =", "hook_user =", "owner =", "group =", "default_group =", "command =", "app ="};
 		bool skip = false;
 		for (size_t i = 0; i < array_count(skipped); i++)
 			skip = skip || str_starts(bare, str_from(skipped[i]));
