@@ -1,5 +1,6 @@
 /*
- * command: any program that speaks HTTP on the port in $PORT.
+ * command: any program that speaks HTTP, on a port or a unix socket of its own or
+ * on one that it is given.  [runtime NAME] makes more types of this one.
  */
 #include "apps/apps.h"
 
@@ -10,6 +11,12 @@ command_check(const struct app_config *app, char *error, size_t error_size)
 		return true;
 	str_cut_z(error, error_size, STR("command is missing; expected a line such as command = node server.js"));
 	return false;
+}
+
+static bool
+command_starts_without_file(const struct app_config *app)
+{
+	return app->command == NULL || strstr(app->command, "PASSENGER_STARTUP_FILE") == NULL;
 }
 
 static bool
@@ -26,10 +33,11 @@ command_argv(const struct app_config *app, const char *loader_path, struct app_a
 
 const struct app_type app_type_command = {
 	.name = "command",
-	.title = "Command (HTTP on $PORT)",
+	.title = "Command (any HTTP program)",
 	.protocol = APP_PROTOCOL_HTTP,
 	.readiness = APP_READY_PORT,
 	.concurrency = 0,
+	.starts_without_file = command_starts_without_file,
 	.takes_command = true,
 	.check = command_check,
 	.argv = command_argv,

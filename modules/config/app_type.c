@@ -21,10 +21,51 @@ app_argv_free(struct app_argv *argv)
 	*argv = (struct app_argv){0};
 }
 
+static bool
+is_name_char(char c)
+{
+	return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* A $ at *at: the reference that it begins, or itself.  *at stays at its last byte.  False: "${" without a name and "}". */
+static bool
+take_reference(struct str text, size_t *at, struct buf *word)
+{
+	size_t begin = *at + 1;
+	bool braced = begin < text.len && text.data[begin] == '{';
+	size_t end = begin += braced;
+	while (end < text.len && is_name_char(text.data[end]))
+		end++;
+	bool closed = end > begin && end < text.len && text.data[end] == '}';
+	if (end == begin && !braced) {
+		buf_append_char(word, '$');
+		return true;
+	}
+	buf_append_char(word, APP_REFERENCE_BEGIN);
+	buf_append(word, text.data + begin, end - begin);
+	buf_append_char(word, APP_REFERENCE_END);
+	*at = end - !braced;
+	return !braced || closed;
+}
+
+bool
+app_reference_next(struct str *rest, struct str *text, struct str *name)
+{
+	ptrdiff_t begin = str_find(*rest, APP_REFERENCE_BEGIN);
+	*name = str_make(NULL, 0);
+	*text = begin < 0 ? *rest : str_make(rest->data, (size_t)begin);
+	if (begin == 0) {
+		*rest = str_make(rest->data + 1, rest->len - 1);
+		return str_split(rest, APP_REFERENCE_END, name);
+	}
+	*rest = str_make(rest->data + text->len, rest->len - text->len);
+	return text->len > 0;
+}
+
 /*
  * Takes one word off the front of *rest, without its quotes (POSIX.1-2017, Shell
- * Command Language, section 2.2).  False: a quote is not closed, or the text ends
- * in a backslash.
+ * Command Language, section 2.2).  False: a quote or a ${ is not closed, or the text
+ * ends in a backslash.
  */
 static bool
 take_word(struct str *rest, struct buf *word)
@@ -46,6 +87,9 @@ take_word(struct str *rest, struct buf *word)
 			if (quote == '"' && strchr("\"\\$`\n", rest->data[at]) == NULL)
 				buf_append_char(word, '\\');
 			buf_append_char(word, rest->data[at]);
+		} else if (c == '$' && quote != '\'') {
+			if (!take_reference(*rest, &at, word))
+				return false;
 		} else {
 			buf_append_char(word, c);
 		}

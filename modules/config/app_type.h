@@ -15,8 +15,11 @@ enum app_protocol {
 
 /* How a process is reached and how it tells that it is ready. */
 enum app_readiness {
-	APP_READY_CONTROL, /* listening unix socket on fd 3, READY line on fd 4 */
 	APP_READY_PORT,    /* binds 127.0.0.1:$PORT itself; ready when the port is listened on by it or a descendant */
+	APP_READY_SOCKET,  /* binds the unix socket $PASSENGER_SOCKET itself; ready when its user listens there */
+	APP_READY_DESCRIPTOR, /* listening unix socket on fd 3, as systemd passes one; ready when it has accepted a connection */
+	APP_READY_CONTROL, /* listening unix socket on fd 3, READY line on fd 4 */
+	APP_READY_N
 };
 
 /* Whether its loader can load an application once and be forked, and whether spawn_method = auto has it do so. */
@@ -30,22 +33,31 @@ struct app_argv {
 };
 void app_argv_add(struct app_argv *argv, struct str word); /* aborts when full: rows add few words */
 void app_argv_free(struct app_argv *argv);
-/* Splits as a shell does: blanks, '…', "…", backslash; no expansion. false: unbalanced or too many words. */
+/*
+ * Splits as a shell does: blanks, '…', "…", backslash.  $NAME and ${NAME} outside of '…' become references, which
+ * `passenger exec` replaces with the variable's value.  false: unbalanced or too many words.
+ */
 bool app_argv_split(struct app_argv *argv, struct str command) must_check;
+
+/* Around a variable's name in a word; control bytes, so they are in no line of an ini. */
+enum { APP_REFERENCE_BEGIN = 1, APP_REFERENCE_END = 2 };
+/* Takes a reference off the front of *rest, or the text before it (then *name is empty); false: nothing is left. */
+bool app_reference_next(struct str *rest, struct str *text, struct str *name);
 
 struct app_type {
 	const char *name;  /* "ruby"; what `type =` takes */
 	const char *title; /* "Ruby (Rack)" */
 	enum app_protocol protocol;
-	enum app_readiness readiness;
-	int64_t concurrency; /* of a process when it does not say itself; 0: unlimited */
+	enum app_readiness readiness; /* where it takes a command: what `readiness` and the command say goes before this */
+	int64_t concurrency;          /* of a process when it does not say itself; 0: unlimited */
 	enum app_preload preload;
 	const char *startup_files[APP_STARTUP_FILES_MAX]; /* detection: first that exists in root; NULL-terminated */
+	const char *startup_file; /* what to start when none of these is it; NULL: the one that was found */
 	/* True when the application's own options say what to start, so that none of these files has to be there.  May be NULL. */
 	bool (*starts_without_file)(const struct app_config *app);
 	bool takes_command; /* runs `command =`: then it is the type when `type` is not written; others refuse `command` */
 	int detect_score;             /* 0..100 when one of these exists; the highest wins */
-	const struct option *options; /* its own, by offset = index into type_values; type STRING … as usual */
+	const struct option *options; /* its own, by offset = index into type_values; the interpreter first */
 	size_t option_count;
 
 	/* The loader, packed by gzip; NULL for programs that are run as they are.  The spawner
@@ -63,6 +75,20 @@ struct app_type {
 	/* What to execute, interpreter first; loader_path is NULL when there is none.  False and a sentence in error. */
 	bool (*argv)(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error,
 	             size_t error_size);
+};
+
+/* A type by configuration alone: [runtime NAME].  The built-in type that takes a command is what it is made of. */
+struct runtime_config {
+	struct app_type type;
+	char *detect; /* file names with blanks between; NULL: only by `type = NAME` */
+	char *command;
+	char *startup_file;
+	char *interpreter;
+	int64_t weight;
+	int64_t concurrency;
+	int protocol;
+	int readiness;
+	uint32_t line; /* of its heading */
 };
 
 #endif

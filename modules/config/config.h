@@ -13,11 +13,13 @@
 #include "config/option.h"
 
 struct app_type; /* config/app_type.h */
+struct runtime_config;
 
 enum {
 	CONFIG_NAME_BYTES_MAX = 64, /* application, listener and instance names: [A-Za-z0-9._-]+ */
 	CONFIG_APPS_MAX = 1024,
 	CONFIG_LISTENERS_MAX = 64,
+	CONFIG_RUNTIMES_MAX = 32,
 	CONFIG_LINE_BYTES_MAX = 16 * 1024,
 	CONFIG_POOL_SIZE_MAX = 4096,
 	CONFIG_ENV_MAX = 1024, /* env.NAME lines of one section */
@@ -93,8 +95,11 @@ struct app_config {
 	char *app_group_name; /* shown by status: "ROOT (ENV)" by default */
 	char *user;           /* to run as; NULL: by the rules (owner of the startup file when we are root) */
 	char *group;
-	uint32_t uid, gid;       /* resolved by config_load; kept by config_write */
-	char *command;           /* type = command: shell words */
+	uint32_t uid, gid;    /* resolved by config_load; kept by config_write */
+	char *command;        /* of types that take one: shell words */
+	char *interpreter;    /* of types that take one, for $PASSENGER_INTERPRETER; NULL: the command's first word */
+	int readiness;        /* enum app_readiness: its type's, or as readiness_choice and command say */
+	int readiness_choice; /* private */
 	struct config_pair *env; /* env.NAME = value */
 	size_t env_count;
 	char *env_file;                     /* read by each process as it starts; from root, or absolute; NULL: none */
@@ -116,7 +121,7 @@ struct app_config {
 	int64_t request_queue_overflow_status_code;        /* 503 */
 	uint64_t max_request_queue_time_ms;                /* 0: none */
 	int64_t force_max_concurrent_requests_per_process; /* -1: what the application says; 0: unlimited */
-	int64_t concurrency;               /* type = command: requests at once in one process; 0: unlimited (default) */
+	int64_t concurrency; /* of types that take a command: requests at once in one process; 0: unlimited (default) */
 	int64_t thread_count;              /* 1 */
 	char *unlimited_concurrency_paths; /* blank-separated; NULL: none */
 	bool sticky_sessions;              /* off */
@@ -183,9 +188,12 @@ struct config {
 	size_t listener_count;
 	struct app_config **apps;
 	size_t app_count;
-	void *memory;      /* private: everything above */
-	uint32_t users;    /* see config_retain() */
-	uint32_t requests; /* of these, requests */
+	struct runtime_config **runtimes;
+	size_t runtime_count;
+	const struct app_type *const *types; /* built in, then configured; NULL-terminated */
+	void *memory;                        /* private: everything above */
+	uint32_t users;                      /* see config_retain() */
+	uint32_t requests;                   /* of these, requests */
 };
 
 struct config_error {
@@ -203,6 +211,8 @@ struct config_source {
 	bool privileged;                     /* we run as root: users of applications are resolved and checked */
 };
 
+/* What `serve` reads when the command line names neither an ini nor a folder. */
+void config_find(struct config_source *source);
 /* Reads, checks and resolves.  NULL and *error on any fault. */
 struct config *config_load(const struct config_source *source, struct config_error *error) must_check;
 
@@ -225,6 +235,10 @@ const struct app_config *config_app_by_id(const struct config *config, uint32_t 
 const char *app_config_type_value(const struct app_config *app, size_t index);
 /* Are its processes forked by a preloader? */
 bool app_config_preloads(const struct app_config *app);
+/* The program that runs it: as given, else the command's first word, which is put into word. */
+const char *app_config_interpreter(const struct app_config *app, char word[CONFIG_NAME_BYTES_MAX * 4]);
+/* Whether this type's files, or the startup file that is given, are the application's; the file, or NULL.  root: its folder. */
+const char *config_detect_file(const struct app_type *type, const struct app_config *app, int root);
 
 /* All rows, for `passenger options`, the docs and the tests. */
 const struct option *config_options(size_t *count);

@@ -19,6 +19,8 @@ env_prefix(void)
 static const char *
 kind_title(unsigned sections)
 {
+	if ((sections & OPTION_IN_RUNTIME) != 0 && (sections & OPTION_IN_APP) == 0)
+		return "[runtime NAME]";
 	if ((sections & OPTION_IN_PASSENGER) != 0)
 		return (sections & OPTION_IN_APP) != 0 ? "[passenger] or [app NAME]" : "[passenger]";
 	return (sections & OPTION_IN_LISTENER) != 0 ? "[listener NAME]" : "[app NAME]";
@@ -117,6 +119,28 @@ begin_listener(struct config_reading *reading, struct str name, uint32_t line)
 }
 
 static bool
+begin_runtime(struct config_reading *reading, struct str name, uint32_t line)
+{
+	struct config *config = reading->config;
+	for (size_t i = 0; i < reading->runtime_count; i++)
+		if (str_equal(str_from(reading->runtimes[i].runtime->type.name), name))
+			return fail_again(reading, &reading->runtimes[i].section, line);
+	if (reading->runtime_count == CONFIG_RUNTIMES_MAX)
+		return config_fail(reading, line, NULL, "[runtime %.*s]: expected at most %d runtimes", STR_ARG(name),
+		                   CONFIG_RUNTIMES_MAX);
+	struct config_reading_runtime *runtime = &reading->runtimes[reading->runtime_count++];
+	runtime->runtime = config_alloc(config, 1, sizeof(struct runtime_config));
+	runtime->runtime->type.name = config_strdup(config, name);
+	runtime->runtime->line = line;
+	runtime->section.line = line;
+	runtime->section.title = config_format(config, "[runtime %s]", runtime->runtime->type.name);
+	reading->current = &runtime->section;
+	reading->current_kind = OPTION_IN_RUNTIME;
+	reading->current_base = runtime->runtime;
+	return true;
+}
+
+static bool
 begin_passenger(struct config_reading *reading, uint32_t line)
 {
 	if (reading->passenger.line != 0)
@@ -131,7 +155,7 @@ begin_passenger(struct config_reading *reading, uint32_t line)
 bool
 config_apply_section(struct config_reading *reading, struct str heading, uint32_t line)
 {
-	static const char *const kinds[] = {"passenger", "listener", "app"};
+	static const char *const kinds[] = {"passenger", "listener", "app", "runtime"};
 	size_t len = 0;
 	while (len < heading.len && heading.data[len] != ' ' && heading.data[len] != '\t')
 		len++;
@@ -144,6 +168,8 @@ config_apply_section(struct config_reading *reading, struct str heading, uint32_
 		return check_section_name(reading, heading, name, line) && begin_listener(reading, name, line);
 	if (str_equal(kind, STR("app")))
 		return check_section_name(reading, heading, name, line) && begin_app(reading, name, line);
+	if (str_equal(kind, STR("runtime")))
+		return check_section_name(reading, heading, name, line) && begin_runtime(reading, name, line);
 
 	char hint[64] = "";
 	size_t nearest = kind.len / 3 + 2;
@@ -154,9 +180,10 @@ config_apply_section(struct config_reading *reading, struct str heading, uint32_
 		nearest = distance;
 		str_format(hint, sizeof hint, "; did you mean [%s%s]?", kinds[i], i == 0 ? "" : " NAME");
 	}
-	return config_fail(reading, line, NULL,
-	                   "[%.*s]: no such section: expected [passenger], [listener NAME] or [app NAME]%s",
-	                   (int)(heading.len < 80 ? heading.len : 80), heading.data, hint);
+	return config_fail(
+		reading, line, NULL,
+		"[%.*s]: no such section: expected [passenger], [listener NAME], [app NAME] or [runtime NAME]%s",
+		(int)(heading.len < 80 ? heading.len : 80), heading.data, hint);
 }
 
 /* --- env.NAME -------------------------------------------------------------------- */
@@ -169,9 +196,9 @@ apply_env(struct config_reading *reading, struct str full_name, struct str value
 	/* The value may be a secret: it is in no error. */
 	char subject[SENTENCE_BYTES];
 	str_cut_z(subject, sizeof subject, full_name);
-	if ((reading->current_kind & (OPTION_IN_PASSENGER | OPTION_IN_APP)) == 0)
-		return config_fail(reading, line, subject, "belongs in [passenger] or [app NAME], not in %s",
-		                   section->title);
+	if (reading->current_kind == OPTION_IN_LISTENER)
+		return config_fail(reading, line, subject,
+		                   "belongs in [passenger], [app NAME] or [runtime NAME], not in %s", section->title);
 	if (!config_check_env_name(name))
 		return config_fail(
 			reading, line, subject,
@@ -347,7 +374,7 @@ config_apply_option(struct config_reading *reading, struct str name, struct str 
 	bool elsewhere;
 	if (reading->current == NULL)
 		return config_fail_value(reading, line, name, value,
-		                         "expected [passenger], [listener NAME] or [app NAME] before "
+		                         "expected [passenger], [listener NAME], [app NAME] or [runtime NAME] before "
 		                         "the first option");
 	if (str_starts(name, env_prefix()))
 		return apply_env(reading, name, value, line);
@@ -360,7 +387,7 @@ config_apply_option(struct config_reading *reading, struct str name, struct str 
 	const struct option *option = find_type_option(reading, name);
 	if (option == NULL)
 		return fail_unknown(reading, name, value, line);
-	if (reading->current_kind == OPTION_IN_LISTENER)
+	if ((option->sections & reading->current_kind) == 0)
 		return config_fail_value(reading, line, name, value, "belongs in %s, not in %s",
 		                         kind_title(option->sections), reading->current->title);
 	char expected[OPTION_EXPECTED_BYTES];

@@ -199,8 +199,22 @@ config_check_command(struct str text, char *expected, size_t expected_size)
 	app_argv_free(&argv);
 	if (!sound)
 		snprintf(expected, expected_size,
-		         "a program and its arguments, at most %d words, with every quote closed", APP_ARGV_MAX);
+		         "a program and its arguments, at most %d words, with every quote and every ${ closed",
+		         APP_ARGV_MAX);
 	return sound;
+}
+
+bool
+config_check_files(struct str text, char *expected, size_t expected_size)
+{
+	struct str rest = text, word;
+	size_t count = 0;
+	while (next_word(&rest, &word) && word.data[0] != '/' && !has_dot_segment(word))
+		count++;
+	if (rest.len == 0 && count > 0 && count < APP_STARTUP_FILES_MAX)
+		return true;
+	snprintf(expected, expected_size, "at most %d paths below root, with blanks between", APP_STARTUP_FILES_MAX - 1);
+	return false;
 }
 
 bool

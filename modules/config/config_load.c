@@ -221,7 +221,8 @@ begin(struct config_reading *reading)
 {
 	reading->config = calloc(1, sizeof *reading->config);
 	reading->listeners = calloc(CONFIG_LISTENERS_MAX, sizeof *reading->listeners);
-	if (reading->config == NULL || reading->listeners == NULL)
+	reading->runtimes = calloc(CONFIG_RUNTIMES_MAX, sizeof *reading->runtimes);
+	if (reading->config == NULL || reading->listeners == NULL || reading->runtimes == NULL)
 		abort();
 	reading->passenger.title = config_format(reading->config, "[passenger]");
 	reading->folder = config_format(reading->config, "%s", "");
@@ -242,6 +243,9 @@ end(struct config_reading *reading, bool sound)
 	free_section(&reading->passenger);
 	for (size_t i = 0; i < reading->app_count; i++)
 		free_section(&reading->apps[i].section);
+	for (size_t i = 0; i < reading->runtime_count; i++)
+		free_section(&reading->runtimes[i].section);
+	free(reading->runtimes);
 	free(reading->apps);
 	free(reading->listeners);
 	reading->config->users = 1;
@@ -249,6 +253,17 @@ end(struct config_reading *reading, bool sound)
 		return reading->config;
 	config_free(reading->config);
 	return NULL;
+}
+
+void
+config_find(struct config_source *source)
+{
+	static const char *const places[] = {"passenger.ini", "/etc/passenger/passenger.ini"};
+	for (size_t i = 0; i < array_count(places) && source->path == NULL && source->app_dir == NULL; i++)
+		if (access(places[i], F_OK) == 0)
+			source->path = places[i];
+	if (source->path == NULL && source->app_dir == NULL)
+		source->app_dir = ".";
 }
 
 struct config *
@@ -287,6 +302,21 @@ config_app_by_id(const struct config *config, uint32_t id)
 		if (config->apps[i]->id == id)
 			return config->apps[i];
 	return NULL;
+}
+
+const char *
+app_config_interpreter(const struct app_config *app, char word[CONFIG_NAME_BYTES_MAX * 4])
+{
+	struct app_argv argv = {0};
+	if (!app->type->takes_command)
+		return app_config_type_value(app, 0);
+	if (app->interpreter != NULL)
+		return app->interpreter;
+	word[0] = 0;
+	if (app_argv_split(&argv, str_from(app->command)))
+		str_cut_z(word, CONFIG_NAME_BYTES_MAX * 4, str_from(argv.words[0]));
+	app_argv_free(&argv);
+	return word;
 }
 
 const char *

@@ -50,6 +50,11 @@ static const char ini_app[] =
 	"\n\n# Every application has a section, of any name; status and the commands call it so:\n"
 	"\n#[app NAME]\n";
 
+static const char ini_runtime[] =
+	"\n\n# Another language, by configuration alone: a section of any name that no built-in type has. It is a\n"
+	"# type then, for `type = NAME` or by the files of an application. `passenger runtimes` lists all types.\n"
+	"\n#[runtime NAME]\n";
+
 static const char ini_examples[] =
 	"\n\n# Examples: a web server in front that comes in by a unix socket, a Ruby application that has its\n"
 	"# own host, and a program that speaks HTTP itself, below the path /reports of the same host.\n"
@@ -71,7 +76,30 @@ static const char ini_examples[] =
 	"#command = ./reports --listen 127.0.0.1 --port-from-environment\n"
 	"#host = blog.example.org\n"
 	"#base_uri = /reports\n"
-	"#max_instances = 1\n";
+	"#max_instances = 1\n"
+	"\n"
+	"# Runtimes that were tried: deno 2.5, bun 1.3, PHP 8.2, uvicorn 0.17.\n"
+	"\n"
+	"#[runtime deno]\n"
+	"#detect = deno.json deno.jsonc\n"
+	"#startup_file = main.ts\n"
+	"#command = deno serve --port $PORT --host 127.0.0.1 $PASSENGER_STARTUP_FILE\n"
+	"#env.DENO_NO_UPDATE_CHECK = 1\n"
+	"\n"
+	"#[runtime bun]\n"
+	"#detect = bun.lock bun.lockb bunfig.toml\n"
+	"#startup_file = index.ts\n"
+	"#command = bun run $PASSENGER_STARTUP_FILE\n"
+	"\n"
+	"# One process takes one request at a time, and max_instances says how many.\n"
+	"#[runtime php]\n"
+	"#detect = index.php public/index.php\n"
+	"#command = php -S 127.0.0.1:$PORT $PASSENGER_STARTUP_FILE\n"
+	"#concurrency = 1\n"
+	"\n"
+	"#[runtime uvicorn]\n"
+	"#detect = main.py\n"
+	"#command = uvicorn --uds $PASSENGER_SOCKET main:app\n";
 
 /* --- pieces ----------------------------------------------------------------------- */
 
@@ -218,6 +246,9 @@ config_print_ini(struct buf *out, const struct app_type *const *types)
 	append_z(out, ini_app);
 	for (size_t i = 0; i < array_count(group_order); i++)
 		print_ini_group(out, OPTION_IN_APP, group_order[i], types);
+	append_z(out, ini_runtime);
+	for (size_t i = 0; i < array_count(group_order); i++)
+		print_ini_group(out, OPTION_IN_RUNTIME, group_order[i], types);
 	append_z(out, ini_examples);
 }
 
@@ -249,6 +280,7 @@ place_of(const struct option *row)
 		return "[passenger], [app]";
 	return (row->sections & OPTION_IN_PASSENGER) != 0  ? "[passenger]"
 	       : (row->sections & OPTION_IN_LISTENER) != 0 ? "[listener]"
+	       : (row->sections & OPTION_IN_RUNTIME) != 0  ? "[runtime]"
 	                                                   : "[app]";
 }
 

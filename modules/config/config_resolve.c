@@ -30,9 +30,8 @@ store_default(struct config *config, const struct option *row, void *base)
 	option_store(row, base, &value, is_text ? config_strdup(config, text) : NULL);
 }
 
-/* What the section leaves out, from [passenger]'s defaults for all, else from the row. */
-static void
-fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base)
+void
+config_fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base)
 {
 	size_t count;
 	const struct option *rows = config_options(&count);
@@ -95,7 +94,7 @@ resolve_listener(struct config_reading *reading, struct config_reading_listener 
 	struct listener_config *of = listener->listener;
 	if (!reading->canonical)
 		of->uid = of->gid = UINT32_MAX;
-	fill_in(reading, &listener->section, OPTION_IN_LISTENER, of);
+	config_fill_in(reading, &listener->section, OPTION_IN_LISTENER, of);
 	if (of->address_text == NULL)
 		return config_fail(reading, listener->section.line, listener->section.title,
 		                   "address is missing; expected a line such as address = 127.0.0.1:3000");
@@ -212,21 +211,30 @@ add_app_of_command_line(struct config_reading *reading)
 	return true;
 }
 
-/* [passenger]'s variables first, each unless the application has its own. */
-static void
-merge_env(struct config_reading *reading, struct config_reading_app *app)
+static bool
+has_env(const struct config_section *section, const char *name)
 {
-	const struct config_section *common = &reading->passenger, *own = &app->section;
-	app->app->env = config_alloc(reading->config, common->env_count + own->env_count, sizeof *app->app->env);
-	for (size_t i = 0; i < common->env_count; i++) {
-		bool overridden = false;
-		for (size_t j = 0; j < own->env_count && !overridden; j++)
-			overridden = strcmp(common->env[i].name, own->env[j].name) == 0;
-		if (!overridden)
-			app->app->env[app->app->env_count++] = common->env[i];
+	for (size_t i = 0; section != NULL && i < section->env_count; i++)
+		if (strcmp(section->env[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* [passenger]'s variables, those of its runtime, its own: each unless a later one has the name. */
+static void
+merge_env(struct config_reading *reading, struct config_reading_app *app, const struct config_section *runtime)
+{
+	const struct config_section *own = &app->section, *sections[] = {&reading->passenger, runtime, own};
+	size_t room = reading->passenger.env_count + own->env_count + (runtime != NULL ? runtime->env_count : 0);
+	app->app->env = config_alloc(reading->config, room, sizeof *app->app->env);
+	for (size_t i = 0; i < array_count(sections); i++) {
+		for (size_t j = 0; sections[i] != NULL && j < sections[i]->env_count; j++) {
+			struct config_pair pair = sections[i]->env[j];
+			bool overridden = (i < 1 && has_env(runtime, pair.name)) || (i < 2 && has_env(own, pair.name));
+			if (!overridden)
+				app->app->env[app->app->env_count++] = pair;
+		}
 	}
-	for (size_t j = 0; j < own->env_count; j++)
-		app->app->env[app->app->env_count++] = own->env[j];
 }
 
 static bool
@@ -269,13 +277,16 @@ static bool
 resolve_app(struct config_reading *reading, struct config_reading_app *app)
 {
 	struct app_config *of = app->app;
-	fill_in(reading, &app->section, OPTION_IN_APP, of);
-	merge_env(reading, app);
+	const struct config_section *runtime = NULL;
+	config_fill_in(reading, &app->section, OPTION_IN_APP, of);
 	if (of->root == NULL)
 		return config_fail(reading, app->section.line, app->section.title,
 		                   "root is missing; expected a line such as root = /srv/%s", of->name);
 	derive(reading, of);
-	return check_counts(reading, app) && config_resolve_type(reading, app);
+	if (!check_counts(reading, app) || !config_resolve_type(reading, app, &runtime))
+		return false;
+	merge_env(reading, app, runtime);
+	return true;
 }
 
 static bool
@@ -341,17 +352,22 @@ build_lists(struct config_reading *reading)
 	config->listeners = config_alloc(config, reading->listener_count + 1, sizeof(struct listener_config *));
 	for (size_t i = 0; i < reading->listener_count; i++)
 		config->listeners[config->listener_count++] = reading->listeners[i].listener;
+	config->types = reading->types;
+	config->runtimes = config_alloc(config, reading->runtime_count + 1, sizeof(struct runtime_config *));
+	for (size_t i = 0; i < reading->runtime_count; i++)
+		config->runtimes[config->runtime_count++] = reading->runtimes[i].runtime;
 }
 
 bool
 config_resolve(struct config_reading *reading)
 {
 	struct config *config = reading->config;
-	fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, config);
+	config_fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, config);
 	if (reading->source->instance_dir != NULL)
 		config->instance_dir = config_strdup(config, str_from(reading->source->instance_dir));
-	if (!add_listeners_of_command_line(reading) || !add_app_of_command_line(reading) || !resolve_listeners(reading) ||
-	    !resolve_apps(reading) || !config_resolve_routes(reading) || !config_resolve_users(reading))
+	if (!add_listeners_of_command_line(reading) || !add_app_of_command_line(reading) ||
+	    !resolve_listeners(reading) || !config_resolve_runtimes(reading) || !resolve_apps(reading) ||
+	    !config_resolve_routes(reading) || !config_resolve_users(reading))
 		return false;
 	give_ids(reading);
 	build_lists(reading);
@@ -364,8 +380,8 @@ static bool
 resolve_canonical_app(struct config_reading *reading, struct config_reading_app *app)
 {
 	struct app_config *of = app->app;
-	fill_in(reading, &app->section, OPTION_IN_APP, of);
-	merge_env(reading, app);
+	config_fill_in(reading, &app->section, OPTION_IN_APP, of);
+	const struct config_section *runtime = NULL;
 	if (of->root == NULL || of->app_group_name == NULL || of->base_uri[0] != '/')
 		return config_fail(reading, app->section.line, app->section.title,
 		                   "root, app_group_name or base_uri is missing");
@@ -373,14 +389,15 @@ resolve_canonical_app(struct config_reading *reading, struct config_reading_app 
 	for (const struct config_reading_app *other = reading->apps; other < app; other++)
 		if (other->app->id == of->id)
 			return config_fail(reading, app->section.line, app->section.title, "id stands twice");
-	return config_resolve_type(reading, app);
+	merge_env(reading, app, NULL);
+	return config_resolve_type(reading, app, &runtime);
 }
 
 bool
 config_resolve_canonical(struct config_reading *reading)
 {
-	fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, reading->config);
-	if (!resolve_listeners(reading))
+	config_fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, reading->config);
+	if (!resolve_listeners(reading) || !config_resolve_runtimes(reading))
 		return false;
 	for (size_t i = 0; i < reading->app_count; i++)
 		if (!resolve_canonical_app(reading, &reading->apps[i]))

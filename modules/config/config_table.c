@@ -9,6 +9,7 @@
 
 #define OF_CONFIG(field) .sections = OPTION_IN_PASSENGER, .offset = offsetof(struct config, field)
 #define OF_LISTENER(field) .sections = OPTION_IN_LISTENER, .offset = offsetof(struct listener_config, field)
+#define OF_RUNTIME(field) .sections = OPTION_IN_RUNTIME, .offset = offsetof(struct runtime_config, field)
 #define OF_APP(field) .sections = OPTION_IN_APP, .offset = offsetof(struct app_config, field)
 #define OF_APPS(field) .sections = IN_BOTH, .offset = offsetof(struct app_config, field)
 
@@ -41,6 +42,11 @@ static const char *const pre_starts[] = {
 	[CONFIG_PRE_START_OFF] = "off",
 	NULL,
 };
+
+static const char *const readinesses[] = {"auto", "port", "socket", "descriptor", NULL};
+
+/* The second one has an answer of its own: config_runtime. */
+static const char *const protocols[] = {"http", "fastcgi", NULL};
 
 static const char *const auto_on_off[] = {"auto", "on", "off", NULL};
 
@@ -149,8 +155,21 @@ static const struct option rows[] = {
 	{.name = "command", OF_APP(command), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
 	 .original = "PassengerAppStartCommand", .edition = OPEN_SOURCE, .check = config_check_command,
 	 .example = "node server.js",
-	 .help = "For type = command: the program and its arguments, split as a shell does with blanks, quotes and "
-		 "backslashes, but run without a shell. It has to speak HTTP on 127.0.0.1, on the port in $PORT."},
+	 .help = "For type = command, or in place of the command of a [runtime NAME]: a program that speaks HTTP, and its "
+		 "arguments, split as a shell does with blanks, quotes and backslashes, but run without a shell. "
+		 "$NAME and ${NAME}, but for those in '...', stand for environment variables of the process: $PORT or "
+		 "$PASSENGER_SOCKET (see readiness), env.NAME and the rest."},
+	{.name = "interpreter", OF_APP(interpreter), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .example = "/opt/deno/bin/deno",
+	 .help = "Where a command is run: what stands for $PASSENGER_INTERPRETER in it, in place of the interpreter of the "
+		 "[runtime NAME]."},
+	{.name = "readiness", OF_APP(readiness_choice), .type = OPTION_CHOICE, .group = OPTION_GROUP_APPLICATION,
+	 .choices = readinesses, .default_text = "auto",
+	 .help = "Where the program of a command takes requests, and is seen to be ready. port: it listens on 127.0.0.1, on "
+		 "the port in $PORT. socket: it listens on the unix socket whose path is in $PASSENGER_SOCKET, in a folder "
+		 "that only its user can enter. descriptor: it gets a listening unix socket as descriptor 3 with LISTEN_FDS, "
+		 "LISTEN_PID and LISTEN_FDNAMES, as systemd passes one, and is ready when it has accepted a first "
+		 "connection. auto: socket if the command has PASSENGER_SOCKET in it, else port."},
 	{.name = "host", OF_APP(host), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
 	 .check = config_check_hosts, .example = "blog.example.org www.example.org *.example.net",
 	 .help = "The host names of the application, with blanks between. Without it, every host that no other "
@@ -166,11 +185,11 @@ static const struct option rows[] = {
 	{.name = "app_group_name", OF_APP(app_group_name), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
 	 .original = "PassengerAppGroupName", .edition = OPEN_SOURCE, .example = "/srv/blog (production)",
 	 .help = "The name that status shows. Without it, root and app_env in parentheses."},
-	{.name = "env.NAME", .sections = IN_BOTH, .offset = OPTION_NO_FIELD, .type = OPTION_STRING,
+	{.name = "env.NAME", .sections = IN_BOTH | OPTION_IN_RUNTIME, .offset = OPTION_NO_FIELD, .type = OPTION_STRING,
 	 .group = OPTION_GROUP_APPLICATION, .original = "SetEnv passenger_env_var envvars", .edition = OPEN_SOURCE,
 	 .repeats = true, .example = "value",
 	 .help = "An environment variable NAME for the application. One in [app NAME] goes before the same one in "
-		 "[passenger]. The value is everything after the = and may be empty."},
+		 "[runtime NAME], and that before one in [passenger]. The value is everything after the = and may be empty."},
 	{.name = "user", OF_APP(user), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
 	 .original = "PassengerUser", .edition = OPEN_SOURCE, .check = config_check_account, .example = "blog",
 	 .help = "The user of the application's processes: a name or a number. Only root can choose it. Without "
@@ -214,6 +233,38 @@ static const struct option rows[] = {
 		 "there and the client takes gzip. Never those of a name with a dot at its beginning, but for "
 		 "/.well-known/, and never through a link that leads out. The balancer's user must be able to read "
 		 "them: chmod o+rX. The folder is looked for at start, reload and restart."},
+
+	/* --- runtimes ------------------------------------------------------------------ */
+	{.name = "command", OF_RUNTIME(command), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .check = config_check_command, .example = "deno run -A $PASSENGER_STARTUP_FILE",
+	 .help = "As command in [app NAME]. Must be given. $PASSENGER_INTERPRETER and $PASSENGER_STARTUP_FILE stand for the "
+		 "interpreter and the startup file."},
+	{.name = "detect", OF_RUNTIME(detect), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .check = config_check_files, .example = "main.ts deno.json",
+	 .help = "Files with blanks between, from the application's root: when one of them is there, the application may be "
+		 "of this type. The first that is there is the startup file. Without this line, only type = NAME makes "
+		 "an application one of this type."},
+	{.name = "weight", OF_RUNTIME(weight), .type = OPTION_INT, .group = OPTION_GROUP_APPLICATION,
+	 .default_text = "90", .min = 1, .max = 100,
+	 .help = "When the files of several types are there, the type with the greatest weight is taken; two alike are an "
+		 "error. Those that are built in have 80 (ruby), 70 (python) and 60 (node)."},
+	{.name = "startup_file", OF_RUNTIME(startup_file), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
+	 .example = "main.ts",
+	 .help = "The startup file, where it is not one of detect. It has to be there only where the command has "
+		 "PASSENGER_STARTUP_FILE in it; startup_file in [app NAME] goes before it."},
+	{.name = "interpreter", OF_RUNTIME(interpreter), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .example = "/usr/local/bin/deno",
+	 .help = "The program that runs the application, for $PASSENGER_INTERPRETER and `passenger runtimes`: a path, or "
+		 "a name that is looked up in PATH. Without it, the first word of the "
+		 "command."},
+	{.name = "readiness", OF_RUNTIME(readiness), .type = OPTION_CHOICE, .group = OPTION_GROUP_APPLICATION,
+	 .choices = readinesses, .default_text = "auto", .help = "As in [app NAME]."},
+	{.name = "protocol", OF_RUNTIME(protocol), .type = OPTION_CHOICE, .group = OPTION_GROUP_APPLICATION,
+	 .choices = protocols, .default_text = "http",
+	 .help = "What the program speaks; nothing but http is spoken to it."},
+	{.name = "concurrency", OF_RUNTIME(concurrency), .type = OPTION_INT, .group = OPTION_GROUP_APPLICATION,
+	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
+	 .help = "How many requests one process takes at once, unless the application says. 0: no limit."},
 
 	/* --- the pool ------------------------------------------------------------------ */
 	{.name = "max_pool_size", OF_CONFIG(max_pool_size), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
@@ -279,7 +330,7 @@ static const struct option rows[] = {
 	 .help = "How many threads a process serves requests with, where its type has threads."},
 	{.name = "concurrency", OF_APPS(concurrency), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
-	 .help = "For type = command: how many requests one process takes at once. 0: no limit."},
+	 .help = "Where a command is run: how many requests one process takes at once. 0: no limit."},
 	{.name = "force_max_concurrent_requests_per_process", OF_APPS(force_max_concurrent_requests_per_process),
 	 .type = OPTION_INT, .group = OPTION_GROUP_POOL, .original = "PassengerForceMaxConcurrentRequestsPerProcess",
 	 .edition = OPEN_SOURCE, .default_text = "-1", .min = -1, .max = REQUESTS_MAX,

@@ -47,6 +47,14 @@ has_startup_name(const struct app_type *type, const char *path)
 	return false;
 }
 
+const char *
+config_detect_file(const struct app_type *type, const struct app_config *app, int root)
+{
+	if (app->startup_file == NULL)
+		return first_startup_file(type, root);
+	return has_startup_name(type, app->startup_file) ? app->startup_file : NULL;
+}
+
 /* "ruby, python or command"; false in `all`: only those that run a command. */
 static void
 list_types(const struct app_type *const *types, bool all, char out[LIST_BYTES])
@@ -111,9 +119,7 @@ detect(struct config_reading *reading, const struct app_config *app, int root, c
 	char files[LIST_BYTES], list[LIST_BYTES];
 	for (size_t i = 0; reading->types[i] != NULL; i++) {
 		const struct app_type *type = reading->types[i];
-		bool fits = app->startup_file != NULL ? has_startup_name(type, app->startup_file)
-		                                      : first_startup_file(type, root) != NULL;
-		if (!fits)
+		if (config_detect_file(type, app, root) == NULL)
 			continue;
 		if (found == NULL || type->detect_score > found->detect_score) {
 			found = type;
@@ -180,15 +186,16 @@ find_startup_file(struct config_reading *reading, struct config_reading_app *app
 		return config_fail_value(reading, line_of(app, "startup_file"), STR("startup_file"),
 		                         str_from(of->startup_file), "there is no such file in %s", of->root);
 	}
-	if (of->type->startup_files[0] == NULL ||
+	if ((of->type->startup_files[0] == NULL && of->type->startup_file == NULL) ||
 	    (of->type->starts_without_file != NULL && of->type->starts_without_file(of)))
 		return true;
-	const char *found = first_startup_file(of->type, root);
+	const char *usual = of->type->startup_file;
+	const char *found = usual == NULL ? first_startup_file(of->type, root) : is_file(root, usual) ? usual : NULL;
 	if (found == NULL)
 		return config_fail(
 			reading, line_of(app, "type"), app->section.title,
 			"there is no %s in %s, which type %s needs; expected it, or a line startup_file = PATH",
-			of->type->startup_files[0], of->root, of->type->name);
+			usual != NULL ? usual : of->type->startup_files[0], of->root, of->type->name);
 	of->startup_file = config_strdup(reading->config, str_from(found));
 	return true;
 }
@@ -197,7 +204,7 @@ find_startup_file(struct config_reading *reading, struct config_reading_app *app
 static bool
 check_command_options(struct config_reading *reading, const struct config_reading_app *app)
 {
-	static const char *const names[] = {"command", "concurrency"};
+	static const char *const names[] = {"command", "concurrency", "readiness", "interpreter"};
 	char list[LIST_BYTES];
 	if (app->app->type->takes_command)
 		return true;
@@ -263,14 +270,15 @@ check_by_type(struct config_reading *reading, struct config_reading_app *app)
 }
 
 bool
-config_resolve_type(struct config_reading *reading, struct config_reading_app *app)
+config_resolve_type(struct config_reading *reading, struct config_reading_app *app,
+                    const struct config_section **runtime)
 {
 	struct app_config *of = app->app;
 	if (reading->canonical) {
 		of->type = of->type_name != NULL ? type_by_name(reading->types, of->type_name) : NULL;
 		if (of->type == NULL)
 			return config_fail(reading, app->section.line, app->section.title, "type is missing or unknown");
-		return resolve_type_values(reading, app);
+		return resolve_type_values(reading, app) && config_resolve_command(reading, app, runtime);
 	}
 	int root = open(of->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
@@ -283,8 +291,8 @@ config_resolve_type(struct config_reading *reading, struct config_reading_app *a
 	}
 	/* Its own options before the startup file: they may say that there is none. */
 	bool sound = choose_type(reading, app, root) && resolve_type_values(reading, app) &&
-	             find_startup_file(reading, app, root) && check_command_options(reading, app) &&
-	             check_by_type(reading, app);
+	             config_resolve_command(reading, app, runtime) && find_startup_file(reading, app, root) &&
+	             check_command_options(reading, app) && check_by_type(reading, app);
 	close(root);
 	return sound;
 }

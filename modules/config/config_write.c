@@ -76,6 +76,10 @@ config_write(const struct config *config, struct buf *out)
 		buf_printf(out, "[listener %s]\n", config->listeners[i]->name);
 		write_rows(out, OPTION_IN_LISTENER, true, config->listeners[i]);
 	}
+	for (size_t i = 0; i < config->runtime_count; i++) {
+		buf_printf(out, "[runtime %s]\n", config->runtimes[i]->type.name);
+		write_rows(out, OPTION_IN_RUNTIME, true, config->runtimes[i]);
+	}
 	for (size_t i = 0; i < config->app_count; i++)
 		write_app(out, true, config->apps[i]);
 }

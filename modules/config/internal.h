@@ -53,9 +53,14 @@ struct config_reading_listener {
 	struct listener_config *listener;
 };
 
+struct config_reading_runtime {
+	struct config_section section;
+	struct runtime_config *runtime;
+};
+
 struct config_reading {
-	const struct config_source *source; /* NULL: canonical text */
-	const struct app_type *const *types;
+	const struct config_source *source;  /* NULL: canonical text */
+	const struct app_type *const *types; /* built in; after config_resolve_runtimes() the configured ones too */
 	struct config *config;
 	struct config_error *error;
 	bool failed;
@@ -73,6 +78,8 @@ struct config_reading {
 	size_t app_count;
 	struct config_reading_listener *listeners; /* CONFIG_LISTENERS_MAX of room */
 	size_t listener_count;
+	struct config_reading_runtime *runtimes; /* CONFIG_RUNTIMES_MAX of room */
+	size_t runtime_count;
 	size_t listen_count; /* those of `listen` or --listen so far */
 };
 
@@ -113,6 +120,7 @@ bool config_check_cookie_name(struct str text, char *expected, size_t expected_s
 bool config_check_cookie_attributes(struct str text, char *expected, size_t expected_size);
 bool config_check_word(struct str text, char *expected, size_t expected_size);
 bool config_check_command(struct str text, char *expected, size_t expected_size);
+bool config_check_files(struct str text, char *expected, size_t expected_size);
 bool config_check_env_name(struct str text);
 /* In place: one leading slash, none doubled, none at the end but for "/" itself. */
 void config_normalise_base_uri(char *uri);
@@ -145,8 +153,15 @@ bool config_has_option(const struct config_reading *reading, struct str name, co
 /* Everything after the last line. */
 bool config_resolve(struct config_reading *reading) must_check;
 bool config_resolve_canonical(struct config_reading *reading) must_check;
+/* What the section leaves out, from [passenger]'s defaults for all, else from the row. */
+void config_fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base);
 /* resolve's parts, each with a file of its own. */
-bool config_resolve_type(struct config_reading *reading, struct config_reading_app *app) must_check;
+bool config_resolve_runtimes(struct config_reading *reading) must_check;
+/* What the type gives to the application: command, readiness, concurrency.  *section: the runtime's; NULL: built in. */
+bool config_resolve_command(struct config_reading *reading, struct config_reading_app *app,
+                            const struct config_section **section) must_check;
+bool config_resolve_type(struct config_reading *reading, struct config_reading_app *app,
+                         const struct config_section **runtime) must_check;
 bool config_resolve_users(struct config_reading *reading) must_check;
 bool config_resolve_routes(struct config_reading *reading) must_check;
 

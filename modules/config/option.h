@@ -26,6 +26,7 @@ enum option_section {
 	OPTION_IN_PASSENGER = 1 << 0, /* [passenger] only */
 	OPTION_IN_APP = 1 << 1,       /* [app NAME] only */
 	OPTION_IN_LISTENER = 1 << 2,  /* [listener NAME] only */
+	OPTION_IN_RUNTIME = 1 << 3,   /* [runtime NAME] only */
 	/* IN_PASSENGER | IN_APP: an application's, with its default for all in [passenger] */
 };
 

@@ -10,6 +10,8 @@
 
 #define STANDARD_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+enum { PATH_BYTES = 512 };
+
 struct account {
 	char name[64], home[256], shell[128];
 };
@@ -130,25 +132,53 @@ add_ours(struct plan_draft *draft, const struct app_config *app, const struct ac
 		add_variable(draft, app, base_names[i], app->base_uri);
 }
 
+/* What its readiness gives. */
+static void
+add_given(struct plan_draft *draft, const struct worker *worker)
+{
+	char text[PATH_BYTES];
+
+	switch ((enum app_readiness)worker->app->readiness) {
+	case APP_READY_PORT:
+		str_format(text, sizeof(text), "%u", worker->record.port);
+		plan_draft_variable(draft, "PORT", text);
+		break;
+	case APP_READY_SOCKET:
+		str_format(text, sizeof(text), "%s%s/socket", worker->table->programs_dir,
+		           strrchr(worker->record.socket_path, '/'));
+		plan_draft_variable(draft, "PASSENGER_SOCKET", text);
+		break;
+	case APP_READY_DESCRIPTOR:
+		plan_draft_variable(draft, "LISTEN_FDS", "1");
+		plan_draft_variable(draft, "LISTEN_FDNAMES", "http");
+		plan_draft_variable(draft, "LISTEN_PID", ""); /* `passenger exec` knows it */
+		break;
+	case APP_READY_CONTROL:
+	case APP_READY_N:
+		break;
+	}
+}
+
 static void
 add_variables(struct plan_draft *draft, const struct worker *worker, const struct account *account)
 {
 	const struct app_config *app = worker->app;
-	char text[32];
+	char word[CONFIG_NAME_BYTES_MAX * 4];
 
 	add_path(draft, app);
 	draft->head.soft_count = draft->head.variable_count;
 	add_ours(draft, app, account);
+	if (app->type->takes_command) {
+		add_variable(draft, app, "PASSENGER_INTERPRETER", app_config_interpreter(app, word));
+		if (app->startup_file != NULL)
+			add_variable(draft, app, "PASSENGER_STARTUP_FILE", app->startup_file);
+	}
 	draft->head.ours_count = draft->head.variable_count;
 	/* by this mark what the process leaves behind is found; it is no secret */
 	plan_draft_variable(draft, "PASSENGER_PROCESS", worker->record.gupid);
 	for (size_t i = 0; i < app->env_count; i++)
-		if (strcmp(app->env[i].name, "PORT") != 0 || worker->record.port == 0)
-			plan_draft_variable(draft, app->env[i].name, app->env[i].value);
-	if (worker->record.port != 0) {
-		str_format(text, sizeof(text), "%u", worker->record.port);
-		plan_draft_variable(draft, "PORT", text);
-	}
+		plan_draft_variable(draft, app->env[i].name, app->env[i].value);
+	add_given(draft, worker);
 }
 
 /* What is written in so many words goes before app_file_descriptor_ulimit. */
@@ -183,7 +213,7 @@ environment_plan(struct worker *worker, struct plan_draft *draft, char *sentence
 	str_cut_z(worker->user, sizeof(worker->user), str_from(account.name));
 	plan_draft_init(draft, app->root, app->env_file != NULL ? app->env_file : "", login_shell(app, &account));
 	set_identity(&draft->head, app->uid, app->gid, &account);
-	draft->head.keeps_control = app->type->readiness == APP_READY_CONTROL;
+	draft->head.readiness = (uint32_t)app->readiness;
 	draft->head.descriptors_soft = worker->table->descriptors_soft;
 	add_limits(&draft->head, app);
 	for (size_t i = 0; i < argv.count; i++)

@@ -5,7 +5,7 @@
  * start files) is added by `passenger exec`.
  *
  * From the weakest to the strongest: PATH and language settings · the login
- * shell · HOME, RAILS_ENV and what else passenger gives · env_file · env.NAME · PORT
+ * shell · HOME, RAILS_ENV and what else passenger gives · env_file · env.NAME · PORT and what else its readiness gives
  */
 #ifndef SPAWNER_ENVIRONMENT_H
 #define SPAWNER_ENVIRONMENT_H

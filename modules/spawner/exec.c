@@ -1,5 +1,6 @@
 #include "spawner/exec.h"
 
+#include "config/app_type.h"
 #include "spawner/exec_environment.h"
 #include "system/sandbox.h"
 
@@ -74,14 +75,17 @@ set_limits(const struct plan *plan)
 	return true;
 }
 
-/* Nothing but 0 1 2 (and 3 4 for a loader) for the application; a login shell also keeps the plan, the error pipe and
- * this program, by which it comes back to us. */
+/* Nothing but 0 1 2 (and 3 4 for a loader, 3 for who is passed a socket) for the application; a login shell also keeps the
+ * plan, the error pipe and this program, by which it comes back to us. */
 static bool
-set_descriptors(bool keeps_control, bool for_shell)
+set_descriptors(uint32_t readiness, bool for_shell)
 {
+	unsigned first = readiness == APP_READY_CONTROL      ? PLAN_FD_CONTROL + 1
+	                 : readiness == APP_READY_DESCRIPTOR ? PLAN_FD_LISTEN + 1
+	                                                     : PLAN_FD_LISTEN;
 	int last = PLAN_FD_ERROR;
 
-	if (!keeps_control && syscall(SYS_close_range, PLAN_FD_LISTEN, PLAN_FD_CONTROL, 0) != 0)
+	if (first <= PLAN_FD_CONTROL && syscall(SYS_close_range, first, PLAN_FD_CONTROL, 0) != 0)
 		return false;
 	if (for_shell) {
 		int program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
@@ -127,6 +131,43 @@ without_const(const char *const *words)
 	return same;
 }
 
+/* --- the arguments ----------------------------------------------------------------- */
+
+/* The words of a command with the values of the variables that it names. */
+static bool
+set_arguments(struct plan_read *plan, const char *const *variables)
+{
+	for (uint32_t i = 0; i < plan->head->argument_count; i++) {
+		struct str rest = str_from(plan->arguments[i]), text, name;
+		struct buf word = {0};
+		if (str_find(rest, APP_REFERENCE_BEGIN) < 0)
+			continue;
+		while (app_reference_next(&rest, &text, &name)) {
+			const char *value = name.len > 0 ? exec_environment_value(variables, name) : NULL;
+			if (name.len > 0 && value == NULL) {
+				fail("the command has $%.*s in it, and there is no such variable for it", STR_ARG(name));
+				return false;
+			}
+			buf_append_str(&word, value != NULL ? str_from(value) : text);
+		}
+		buf_append_char(&word, '\0');
+		plan->arguments[i] = word.data; /* until the program takes our place */
+	}
+	return true;
+}
+
+/* Of systemd's protocol, sd_listen_fds(3), what only the process itself can say. */
+static void
+set_listen_pid(struct plan_read *plan)
+{
+	static char text[32];
+
+	str_format(text, sizeof(text), "LISTEN_PID=%d", (int)getpid());
+	for (uint32_t i = 0; i < plan->head->variable_count; i++)
+		if (strcmp(plan->variables[i], "LISTEN_PID=") == 0)
+			plan->variables[i] = text;
+}
+
 /* As execvp() does it: a file that is no program the kernel knows is a script for the shell. */
 static void
 execute(const char *file, const struct plan_read *plan, const char *const *variables)
@@ -146,7 +187,7 @@ execute(const char *file, const struct plan_read *plan, const char *const *varia
 static void
 execute_by_path(const struct plan_read *plan, const char *const *variables)
 {
-	const char *name = plan->arguments[0], *path = exec_environment_value(variables, "PATH");
+	const char *name = plan->arguments[0], *path = exec_environment_value(variables, STR("PATH"));
 	struct str rest = str_from(path != NULL ? path : ""), folder;
 	char file[4096];
 	int error = ENOENT;
@@ -192,7 +233,7 @@ become_application(const struct plan_read *plan)
 {
 	char error[SANDBOX_ERROR_BYTES];
 
-	if (!set_descriptors(plan->head->keeps_control != 0, plan->shell[0] != '\0')) {
+	if (!set_descriptors(plan->head->readiness, plan->shell[0] != '\0')) {
 		fail("can not arrange descriptors: %s", strerror(errno));
 		return false;
 	}
@@ -220,7 +261,7 @@ become_application(const struct plan_read *plan)
 static bool
 come_back(const struct plan_read *plan)
 {
-	if (set_descriptors(plan->head->keeps_control != 0, false) && chdir(plan->root) == 0)
+	if (set_descriptors(plan->head->readiness, false) && chdir(plan->root) == 0)
 		return true;
 	fail("can not go on after the login shell: %s", strerror(errno));
 	return false;
@@ -237,6 +278,7 @@ exec_command(int argc, char **argv)
 		fprintf(stderr, "passenger: `exec` is used by `passenger serve` alone\n");
 		return 2;
 	}
+	set_listen_pid(&plan);
 	if (!(after_shell ? come_back : become_application)(&plan))
 		return 1;
 	const char **variables = exec_environment(&plan, after_shell ? environ : NULL, error);
@@ -244,7 +286,7 @@ exec_command(int argc, char **argv)
 		fail("%s", error);
 	else if (plan.shell[0] != '\0' && !after_shell)
 		execute_shell(&plan, variables);
-	else
+	else if (set_arguments(&plan, variables))
 		execute_by_path(&plan, variables);
 	return 1;
 }

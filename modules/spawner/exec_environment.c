@@ -27,13 +27,11 @@ set(struct variables *variables, const char *word)
 }
 
 const char *
-exec_environment_value(const char *const *variables, const char *name)
+exec_environment_value(const char *const *variables, struct str name)
 {
-	size_t len = strlen(name);
-
 	for (; *variables != NULL; variables++)
-		if (strncmp(*variables, name, len) == 0 && (*variables)[len] == '=')
-			return *variables + len + 1;
+		if (str_starts(str_from(*variables), name) && (*variables)[name.len] == '=')
+			return *variables + name.len + 1;
 	return NULL;
 }
 

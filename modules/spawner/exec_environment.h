@@ -17,6 +17,6 @@ enum {
  * the strings of its sources; NULL and a sentence. */
 const char **exec_environment(const struct plan_read *plan, char *const *shell, char error[PLAN_ERROR_BYTES]) must_check;
 /* Of one of these; NULL when it is not there. */
-const char *exec_environment_value(const char *const *variables, const char *name);
+const char *exec_environment_value(const char *const *variables, struct str name);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "config/app_type.h"
 #include "spawner/environment.h"
+#include "spawner/place.h"
 #include "spawner/ready.h"
 #include "system/socket.h"
 
@@ -15,7 +16,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SOCKET_NAME_CHARS = 14, APP_BACKLOG = 512, PORT_DRAWS = 16 };
+enum {
+	SOCKET_NAME_CHARS = 14,
+	PROGRAM_SOCKET_BYTES = SOCKET_NAME_CHARS + sizeof("//socket"),
+	APP_BACKLOG = 512,
+	PORT_DRAWS = 16,
+};
 
 void
 launch_close_ends(struct launch_ends *ends)
@@ -62,7 +68,7 @@ make_ends(struct worker *worker, struct launch_ends *ends)
 		return false;
 	own_pipe(worker, ends->stdin_read);
 	own_pipe(worker, ends->output_write);
-	if (worker->app->type->readiness != APP_READY_CONTROL)
+	if (worker->app->readiness != APP_READY_CONTROL)
 		return true;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return false;
@@ -71,25 +77,55 @@ make_ends(struct worker *worker, struct launch_ends *ends)
 	return true;
 }
 
-/* A loader's listening socket: only the balancer may connect. */
+/* Where the balancer finds it, and what the program's own folder is called. */
+static bool
+name_socket(struct worker *worker, char name[SOCKET_NAME_CHARS + 1], char sentence[LAUNCH_SENTENCE_BYTES])
+{
+	struct workers *workers = worker->table;
+
+	random_password(name, SOCKET_NAME_CHARS);
+	if (str_format(worker->record.socket_path, sizeof(worker->record.socket_path), "%s/%s", workers->apps_dir, name) &&
+	    strlen(workers->programs_dir) + PROGRAM_SOCKET_BYTES < sizeof(worker->record.socket_path))
+		return true;
+	str_format(sentence, LAUNCH_SENTENCE_BYTES, "the instance directory's path is too long for unix sockets: %s",
+	           workers->apps_dir);
+	return false;
+}
+
+/* A listening socket that it is passed: only the balancer may connect. */
 static bool
 make_listener(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 {
 	struct workers *workers = worker->table;
 	char name[SOCKET_NAME_CHARS + 1], error[SOCKET_ERROR_BYTES];
 
-	random_password(name, SOCKET_NAME_CHARS);
-	if (!str_format(worker->record.socket_path, sizeof(worker->record.socket_path), "%s/%s", workers->apps_dir,
-	                name)) {
-		str_format(sentence, LAUNCH_SENTENCE_BYTES,
-		           "the instance directory's path is too long for unix sockets: %s", workers->apps_dir);
+	if (!name_socket(worker, name, sentence))
 		return false;
-	}
 	worker->listen_fd = socket_listen_unix(worker->record.socket_path, 0600, workers->socket_uid,
 	                                       workers->socket_gid, APP_BACKLOG, error);
 	if (worker->listen_fd < 0)
 		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its socket could not be made: %s", error);
-	return worker->listen_fd >= 0;
+	/* as systemd passes it; our loaders know better */
+	else if (worker->app->readiness == APP_READY_DESCRIPTOR && fcntl(worker->listen_fd, F_SETFL, 0) != 0)
+		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its socket could not be made: %s", strerror(errno));
+	else
+		return true;
+	return false;
+}
+
+/* The folder in which it makes a socket of its own. */
+static bool
+make_folder(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
+{
+	const struct app_config *app = worker->app;
+	char name[SOCKET_NAME_CHARS + 1];
+
+	if (!name_socket(worker, name, sentence))
+		return false;
+	if (place_make_folder(worker->table->programs_fd, name, app->uid, app->gid))
+		return true;
+	str_format(sentence, LAUNCH_SENTENCE_BYTES, "the folder of its socket could not be made: %s", strerror(errno));
+	return false;
 }
 
 /* --- the plan ----------------------------------------------------------------------- */
@@ -190,7 +226,8 @@ start_child(struct worker *worker, const struct launch_ends *ends)
 		{worker->listen_fd, PLAN_FD_LISTEN},
 		{ends->control_child, PLAN_FD_CONTROL},
 	};
-	size_t count = worker->app->type->readiness == APP_READY_CONTROL ? 7 : 5;
+	/* the last ones are there or not */
+	size_t count = ends->control_child >= 0 ? 7 : worker->listen_fd >= 0 ? 6 : 5;
 
 	return child_start(worker->table->children, &worker->child, argv, envp, fds, count);
 }
@@ -205,8 +242,17 @@ launch_make_ends(struct worker *worker, struct launch_ends *ends, char sentence[
 		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its pipes could not be made: %s", strerror(errno));
 		return false;
 	}
-	return worker->app->type->readiness == APP_READY_CONTROL ? make_listener(worker, sentence)
-	                                                         : choose_port(worker, sentence);
+	switch ((enum app_readiness)worker->app->readiness) {
+	case APP_READY_PORT:
+		return choose_port(worker, sentence);
+	case APP_READY_SOCKET:
+		return make_folder(worker, sentence);
+	case APP_READY_CONTROL:
+	case APP_READY_DESCRIPTOR:
+	case APP_READY_N:
+		break;
+	}
+	return make_listener(worker, sentence);
 }
 
 /* Everything up to the running child; false and a sentence. */

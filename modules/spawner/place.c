@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_TRIES = 10, PATH_BYTES = 256 };
+enum { LOCK_TRIES = 10, PATH_BYTES = 256, REMOVE_DEPTH_MAX = 8 };
 
 static bool
 failed(char error[PLACE_ERROR_BYTES], const char *path, const char *what)
@@ -231,11 +231,14 @@ lock_write(struct place *place)
 
 /* --- sweeping --------------------------------------------------------------------- */
 
+static void remove_deep(int dir_fd, const char *name, unsigned depth);
+
+/* No link is followed on the way, and a descriptor a level is all that a deep tree costs. */
 static void
-sweep(int dir_fd)
+sweep_deep(int dir_fd, const char *name, unsigned depth)
 {
 	struct dirent *entry;
-	int copy = dir_fd < 0 ? -1 : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = dir_fd < 0 ? -1 : openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 
 	if (dir == NULL) {
@@ -245,19 +248,48 @@ sweep(int dir_fd)
 	}
 	while ((entry = readdir(dir)) != NULL)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			unlinkat(dir_fd, entry->d_name, 0);
+			remove_deep(dirfd(dir), entry->d_name, depth);
 	closedir(dir);
+}
+
+static void
+remove_deep(int dir_fd, const char *name, unsigned depth)
+{
+	if (unlinkat(dir_fd, name, 0) == 0 || errno != EISDIR || depth == REMOVE_DEPTH_MAX)
+		return;
+	sweep_deep(dir_fd, name, depth + 1);
+	unlinkat(dir_fd, name, AT_REMOVEDIR);
+}
+
+void
+place_remove(int dir_fd, const char *name)
+{
+	remove_deep(dir_fd, name, 0);
+}
+
+static void
+sweep(int dir_fd)
+{
+	sweep_deep(dir_fd, ".", 0);
+}
+
+bool
+place_make_folder(int programs_fd, const char *name, uint32_t uid, uint32_t gid)
+{
+	bool made = mkdirat(programs_fd, name, 0700) == 0 && fchmodat(programs_fd, name, 0700, 0) == 0;
+	return made && (uid == geteuid() || fchownat(programs_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) == 0);
 }
 
 enum place_result
 place_open(struct place *place, const char *dir, char error[PLACE_ERROR_BYTES])
 {
 	memset(place, 0, sizeof(*place));
-	place->dir_fd = place->apps_fd = place->loaders_fd = place->lock_fd = -1;
+	place->dir_fd = place->apps_fd = place->loaders_fd = place->programs_fd = place->lock_fd = -1;
 	if (!absolute(dir, place->dir, error) || !walk(place, error))
 		return PLACE_FAILED;
 	str_format(place->apps_dir, sizeof(place->apps_dir), "%s/apps", place->dir);
 	str_format(place->loaders_dir, sizeof(place->loaders_dir), "%s/loaders", place->dir);
+	str_format(place->programs_dir, sizeof(place->programs_dir), "%s/programs", place->dir);
 	str_format(place->control_path, sizeof(place->control_path), "%s/control", place->dir);
 	enum place_result result = lock_take(place, error);
 	if (result != PLACE_OURS)
@@ -304,7 +336,8 @@ place_fill(struct place *place, uint32_t apps_gid, char error[PLACE_ERROR_BYTES]
 	if (place->apps_fd < 0)
 		return false;
 	place->loaders_fd = inner(place, "loaders", 0755, getegid(), error);
-	return place->loaders_fd >= 0;
+	place->programs_fd = inner(place, "programs", 0711, getegid(), error);
+	return place->loaders_fd >= 0 && place->programs_fd >= 0;
 }
 
 bool
@@ -334,6 +367,8 @@ place_close(struct place *place)
 	if (place->lock_fd >= 0 && place->dir_fd >= 0) {
 		sweep(place->apps_fd);
 		sweep(place->loaders_fd);
+		sweep(place->programs_fd);
+		unlinkat(place->dir_fd, "programs", AT_REMOVEDIR);
 		unlinkat(place->dir_fd, "apps", AT_REMOVEDIR);
 		unlinkat(place->dir_fd, "loaders", AT_REMOVEDIR);
 		unlinkat(place->dir_fd, "control", 0);
@@ -345,6 +380,7 @@ place_close(struct place *place)
 	}
 	close_fd(&place->apps_fd);
 	close_fd(&place->loaders_fd);
+	close_fd(&place->programs_fd);
 	close_fd(&place->dir_fd);
 	close_fd(&place->lock_fd);
 }

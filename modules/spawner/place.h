@@ -14,8 +14,8 @@ enum place_result { PLACE_OURS, PLACE_RUNNING /* another one serves here: place-
 
 struct place {
 	char dir[256];
-	char apps_dir[272], loaders_dir[272], control_path[272];
-	int dir_fd, apps_fd, loaders_fd, lock_fd;
+	char apps_dir[272], loaders_dir[272], programs_dir[272], control_path[272];
+	int dir_fd, apps_fd, loaders_fd, programs_fd, lock_fd;
 	int32_t other_pid; /* RUNNING: whose it is; taken over: whose it was; 0: not known */
 	bool taken_over;   /* somebody ended here without cleaning up */
 	bool made;         /* the directory is of our making, and goes with us */
@@ -23,11 +23,15 @@ struct place {
 
 /* Makes or takes over the directory and locks it.  apps_gid: the balancer's group. */
 enum place_result place_open(struct place *place, const char *dir, char error[PLACE_ERROR_BYTES]) must_check;
-/* The directories of the sockets and of the loaders; the former may be passed by this group only. */
+/* The directories of the sockets, of the loaders and of programs' folders; the first may be passed by this group only. */
 bool place_fill(struct place *place, uint32_t apps_gid, char error[PLACE_ERROR_BYTES]) must_check;
 /* A loader's file, readable by everyone. */
 bool place_add_loader(struct place *place, const char *name, const void *data, size_t len,
                       char error[PLACE_ERROR_BYTES]) must_check;
+/* A folder in the directory of programs that nobody but this user can enter; false and errno. */
+bool place_make_folder(int programs_fd, const char *name, uint32_t uid, uint32_t gid) must_check;
+/* Removes a file or a folder with all that is in it, whoever put it there. */
+void place_remove(int dir_fd, const char *name);
 /* Removes what is in it, and the directory if we made it, and lets the lock go. */
 void place_close(struct place *place);
 

@@ -15,7 +15,7 @@ enum {
 	PLAN_ERROR_BYTES = 1024,
 
 	/* The child's descriptors when `passenger exec` begins. */
-	PLAN_FD_LISTEN = 3,  /* loaders only, kept */
+	PLAN_FD_LISTEN = 3,  /* kept; loaders, and programs that are passed a socket */
 	PLAN_FD_CONTROL = 4, /* loaders only, kept */
 	PLAN_FD_PLAN = 5,
 	PLAN_FD_ERROR = 6,   /* a sentence when it fails; end of file when the application runs */
@@ -26,7 +26,7 @@ struct plan {
 	uint32_t magic;
 	int32_t parent; /* the spawner's pid: without it the process must not live */
 	uint32_t uid, gid;
-	uint32_t keeps_control; /* PLAN_FD_LISTEN and PLAN_FD_CONTROL stay open */
+	uint32_t readiness; /* enum app_readiness: which of PLAN_FD_LISTEN and PLAN_FD_CONTROL stay open */
 	uint32_t argument_count, variable_count;
 	/* Of the variables the first are what a login shell may change (soft); up to `ours` what the env_file may
 	 * change; the others hold. */

@@ -2,10 +2,14 @@
 
 #include "base/log.h"
 #include "config/app_type.h"
+#include "system/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -188,16 +192,13 @@ ready_port_judge(const struct procfs_listener *rows, const bool *holds, size_t c
 }
 
 static void
-probe_due(struct timer *timer)
+probe_port(struct worker *worker)
 {
-	struct worker *worker = container_of(timer, struct worker, probe);
 	struct procfs_listener rows[PORT_ROWS_MAX];
 	bool holds[PORT_ROWS_MAX];
 	uint16_t port = worker->record.port;
 	size_t which;
 
-	if (worker->state != WORKER_STARTING)
-		return;
 	size_t count = procfs_listeners(port, rows, PORT_ROWS_MAX);
 	for (size_t i = 0; i < count; i++)
 		holds[i] = procfs_holds_socket(worker->child.pid, rows[i].inode);
@@ -226,6 +227,82 @@ probe_due(struct timer *timer)
 	case READY_PORT_NOT_YET:
 		break;
 	}
+}
+
+/* --- a unix socket --------------------------------------------------------------------- */
+
+/* Somebody accepts what we have connected: then our end of the listening socket has nothing left to accept. */
+static void
+probe_descriptor(struct worker *worker)
+{
+	struct pollfd waiting = {.fd = worker->listen_fd, .events = POLLIN};
+
+	if (poll(&waiting, 1, 0) == 0)
+		worker_ready(worker, (int32_t)worker->app->concurrency, false);
+}
+
+/*
+ * The program's own socket file gets a second name in the directory of sockets, which
+ * is the balancer's way to it: what the program does to the first name later leads
+ * nobody astray.  False: there is none yet, or it can not be given.
+ */
+static bool
+take_socket(struct worker *worker, int fd)
+{
+	const struct workers *workers = worker->table;
+	const char *name = strrchr(worker->record.socket_path, '/') + 1;
+	char self[32];
+	struct stat stat;
+
+	str_format(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &stat) != 0 || !S_ISSOCK(stat.st_mode) || stat.st_uid != worker->app->uid)
+		return false;
+	if (workers->socket_gid != SOCKET_KEEP_ID &&
+	    (fchownat(fd, "", UINT32_MAX, workers->socket_gid, AT_EMPTY_PATH) != 0 ||
+	     chmod(self, (stat.st_mode & 0777) | 0060) != 0))
+		return false;
+	unlinkat(workers->apps_fd, name, 0);
+	return linkat(AT_FDCWD, self, workers->apps_fd, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static void
+probe_socket(struct worker *worker)
+{
+	char path[64];
+	int32_t pid;
+	uint32_t uid, gid;
+
+	str_format(path, sizeof(path), "%s/socket", strrchr(worker->record.socket_path, '/') + 1);
+	int file = openat(worker->table->programs_fd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0)
+		return;
+	bool taken = take_socket(worker, file);
+	close(file);
+	int fd = taken ? socket_connect_unix(worker->record.socket_path) : -1;
+	if (fd < 0)
+		return;
+	bool ours = socket_peer(fd, &pid, &uid, &gid) && uid == worker->app->uid;
+	close(fd);
+	if (ours)
+		worker_ready(worker, (int32_t)worker->app->concurrency, false);
+	else
+		worker_fail(worker, 0, "another user than the application's own listens on its socket");
+}
+
+static void
+probe_due(struct timer *timer)
+{
+	static void (*const probes[APP_READY_N])(struct worker *) = {
+		[APP_READY_PORT] = probe_port,
+		[APP_READY_SOCKET] = probe_socket,
+		[APP_READY_DESCRIPTOR] = probe_descriptor,
+	};
+	struct worker *worker = container_of(timer, struct worker, probe);
+
+	if (worker->state == WORKER_STARTING)
+		probes[worker->app->readiness](worker);
+	if (worker->state != WORKER_STARTING)
+		return;
 	worker->probe_ms = worker->probe_ms * 5 / 4 < PROBE_MAX_MS ? worker->probe_ms * 5 / 4 : PROBE_MAX_MS;
 	timer_set(worker->table->loop, &worker->probe, worker->probe_ms);
 }
@@ -241,6 +318,11 @@ ready_begin(struct worker *worker, int control_fd)
 		worker->probe_ms = PROBE_MIN_MS;
 		worker->probes_elsewhere = 0;
 		timer_set(loop, &worker->probe, worker->probe_ms);
+		int fd = worker->listen_fd >= 0 ? socket_connect_unix(worker->record.socket_path) : -1;
+		if (fd >= 0)
+			close(fd); /* it waits to be accepted all the same */
+		else if (worker->listen_fd >= 0)
+			worker_fail(worker, 0, "its socket can not be connected to: %s", strerror(errno));
 		return;
 	}
 	worker->control_len = 0;

@@ -1,7 +1,7 @@
 /*
  * ready: how a process that was started becomes one that serves: a loader says
- * so on its control descriptor, a plain program is seen to listen on the port
- * that it was given.  Of what a process says only the line's form and two
+ * so on its control descriptor, a plain program is seen to listen on the port or
+ * unix socket that it was given, or to accept on the descriptor.  Of what a process says only the line's form and two
  * numbers are believed; who listens on a port is asked of the kernel.
  */
 #ifndef SPAWNER_READY_H
@@ -10,7 +10,7 @@
 #include "spawner/worker.h"
 
 /* The process runs; control_fd is our end of a loader's control descriptor
- * (taken), or -1 for a program that is to listen on worker->record.port. */
+ * (taken), or -1 for a program, which is looked at until it is. */
 void ready_begin(struct worker *worker, int control_fd);
 
 /* What a line of a loader says. */

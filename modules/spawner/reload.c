@@ -45,7 +45,9 @@ rebind_workers(struct workers *workers, const struct config *config)
 			struct worker *worker = container_of(node, struct worker, node);
 			const struct app_config *app = same_app(config, worker->app), *before = worker->app;
 			bool unborn = state == WORKER_STARTING && worker->child.pid == 0;
-			if (app == NULL || app->type != before->type || (!unborn && !config_same_start(before, app)))
+			/* a type of the ini is another one in each generation */
+			if (app == NULL || strcmp(app->type->name, before->type->name) != 0 ||
+			    (!unborn && !config_same_start(before, app)))
 				continue;
 			config_retain(app->config);
 			worker->app = app;

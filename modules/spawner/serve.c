@@ -124,15 +124,9 @@ read_command_line(struct command_line *line, int argc, char **argv)
 static void
 find_config(struct config_source *source, const struct command_line *line)
 {
-	static const char *const places[] = {"passenger.ini", "/etc/passenger/passenger.ini"};
-
 	source->path = line->config;
 	source->app_dir = line->app_dir;
-	for (size_t i = 0; i < array_count(places) && source->path == NULL && source->app_dir == NULL; i++)
-		if (access(places[i], F_OK) == 0)
-			source->path = places[i];
-	if (source->path == NULL && source->app_dir == NULL)
-		source->app_dir = ".";
+	config_find(source);
 }
 
 /* Nobody configured a listener: there is the default one alone. */
@@ -327,7 +321,7 @@ serve_command(int argc, char **argv)
 	struct config_source source = {.types = app_types, .privileged = geteuid() == 0};
 	struct config_error error;
 	char text[LOG_FILES_ERROR_BYTES];
-	struct place place = {.dir_fd = -1, .apps_fd = -1, .loaders_fd = -1, .lock_fd = -1};
+	struct place place = {.dir_fd = -1, .apps_fd = -1, .loaders_fd = -1, .programs_fd = -1, .lock_fd = -1};
 
 	if (!open_standard_descriptors())
 		return SERVE_FAILED;

@@ -302,6 +302,8 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->workers.config = start->config;
 	spawner->workers.apps_fd = start->place->apps_fd;
 	spawner->workers.apps_dir = start->place->apps_dir;
+	spawner->workers.programs_fd = start->place->programs_fd;
+	spawner->workers.programs_dir = start->place->programs_dir;
 	spawner->workers.loaders_dir = start->place->loaders_dir;
 	spawner->workers.socket_uid = start->balancer_uid != geteuid() ? start->balancer_uid : SOCKET_KEEP_ID;
 	spawner->workers.socket_gid = start->balancer_gid != getegid() ? start->balancer_gid : SOCKET_KEEP_ID;

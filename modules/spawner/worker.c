@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/app_type.h"
+#include "spawner/place.h"
 #include "system/socket.h"
 
 #include <errno.h>
@@ -162,8 +163,11 @@ worker_reset(struct worker *worker)
 	close_fd(&worker->stdin_fd);
 	close_fd(&worker->error_fd);
 	close_fd(&worker->door_fd);
-	if (worker->listen_fd >= 0 && name != NULL)
+	if (name != NULL)
 		unlinkat(worker->table->apps_fd, name + 1, 0);
+	if (name != NULL && worker->app->readiness == APP_READY_SOCKET)
+		place_remove(worker->table->programs_fd, name + 1);
+	worker->record.socket_path[0] = '\0';
 	close_fd(&worker->listen_fd);
 	capture_free(&worker->capture);
 	buf_free(&worker->control_out);
@@ -309,7 +313,12 @@ failed_due(struct worker *worker)
 const char *
 worker_step(const struct worker *worker)
 {
-	bool has_control = worker->app->type->readiness == APP_READY_CONTROL;
+	static const char *const steps[APP_READY_N] = {
+		[APP_READY_CONTROL] = "loading the application",
+		[APP_READY_PORT] = "listening on 127.0.0.1, port $PORT",
+		[APP_READY_SOCKET] = "listening on the unix socket $PASSENGER_SOCKET",
+		[APP_READY_DESCRIPTOR] = "accepting a first connection on descriptor 3",
+	};
 	/* `passenger exec` holds the other end until it has become the application */
 	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
 
@@ -318,15 +327,13 @@ worker_step(const struct worker *worker)
 	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
 		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
 		                                       : "becoming the application's user and program";
-	return has_control ? "loading the application" : "listening on 127.0.0.1, port $PORT";
+	return steps[worker->app->readiness];
 }
 
 static void
 starting_due(struct worker *worker)
 {
-	bool has_control = worker->app->type->readiness == APP_READY_CONTROL;
-
-	if (has_control && worker->control.ready == NULL)
+	if (worker->app->readiness == APP_READY_CONTROL && worker->control.ready == NULL)
 		worker_fail(worker, 0, "it closed its control descriptor before it was ready");
 	else
 		worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s): still at %s",
@@ -373,7 +380,7 @@ worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 		worker_move(worker, WORKER_RETIRING);
 		close_fd(&worker->stdin_fd);
 		/* a program of its own does not know our stdin */
-		if (worker->app->type->readiness != APP_READY_CONTROL)
+		if (worker->app->readiness != APP_READY_CONTROL)
 			child_signal(&worker->child, SIGTERM);
 	} else if (worker->state == WORKER_TERMINATING && term_ms < worker->term_ms) {
 		worker->term_ms = term_ms;

@@ -81,7 +81,7 @@ struct worker {
 	struct child child;
 	struct capture capture;
 	int stdin_fd;           /* write end: closing it asks a loader to stop; -1: none */
-	int listen_fd;          /* unix socket of a loader; -1: none */
+	int listen_fd;          /* unix socket that it is passed; -1: none */
 	int door_fd;            /* -1: not ready yet */
 	struct watch control;   /* a loader's control descriptor */
 	struct buf control_out; /* its arguments, not yet taken */
@@ -127,8 +127,10 @@ struct workers {
 	struct children *children;
 	struct scoreboard *board;
 	const struct config *config;
-	int apps_fd;             /* directory of the unix sockets */
-	const char *apps_dir;    /* its path */
+	int apps_fd;          /* directory of the unix sockets */
+	const char *apps_dir; /* its path */
+	int programs_fd;      /* directory of the folders in which programs make theirs */
+	const char *programs_dir;
 	const char *loaders_dir; /* path of the loaders' files */
 	uint32_t socket_uid;     /* who may connect: the balancer */
 	uint32_t socket_gid;

@@ -10,8 +10,8 @@ test_errors_of_lines(void **state)
 {
 	(void)state;
 	static const char *const cases[][2] = {
-		{"max_pool_size = 6\n",
-	         "1: max_pool_size = 6: expected [passenger], [listener NAME] or [app NAME] before the first option"},
+		{"max_pool_size = 6\n", "1: max_pool_size = 6: expected [passenger], [listener NAME], [app NAME] or "
+	                                "[runtime NAME] before the first option"},
 		{"[passenger]\nmax_pool_size = many\n",
 	         "2: max_pool_size = many: expected a whole number from 1 to 4096"},
 		{"[passenger]\nmax_pool_size =\n", "2: max_pool_size =: expected a whole number from 1 to 4096"},
@@ -34,8 +34,35 @@ test_errors_of_lines(void **state)
 		{"[passenger]\nxyzzy = /\n", "2: xyzzy = /: no such option"},
 		{BLOG "max_pool_size = 6\n", "3: max_pool_size = 6: belongs in [passenger], not in [app blog]"},
 		{"[listener a]\nruby = 6\n", "2: ruby = 6: belongs in [passenger] or [app NAME], not in [listener a]"},
+		{"[runtime ruby]\ncommand = x\n", "1: [runtime ruby]: this type is built in; expected another name"},
+		{"[runtime x]\n",
+	         "1: [runtime x]: command is missing; expected a line such as command = x serve --port $PORT"},
+		{"[runtime x]\ncommand = y\n[runtime x]\n", "3: [runtime x]: stands in line 1 already"},
+		{"[runtime x]\ncommand = 'y\n",
+	         "2: command = 'y: expected a program and its arguments, at most 64 words, with "
+	         "every quote and every ${ closed"},
+		{"[runtime x]\ndetekt = y\n", "2: detekt = y: no such option; did you mean detect?"},
+		{"[runtime x]\ndetect = /y\n",
+	         "2: detect = /y: expected at most 7 paths below root, with blanks between"},
+		{"[runtime x]\ndetect = a/../b\n",
+	         "2: detect = a/../b: expected at most 7 paths below root, with blanks between"},
+		{"[runtime x]\nreadiness = soon\n", "2: readiness = soon: expected auto, port, socket or descriptor"},
+		{"[runtime x]\nroot = /\n", "2: root = /: belongs in [app NAME], not in [runtime x]"},
+		{"[runtime x]\ncommand = y\nprotocol = fastcgi\n",
+	         "3: protocol = fastcgi: is not spoken; expected http, which a program such as `php -S` or a FastCGI "
+	         "server "
+	         "with a web server of its own speaks (docs/refusals.md)"},
+		{"[app a]\nroot = blog\ncommand = x $PORT\nreadiness = descriptor\n",
+	         "3: command = x $PORT: $PORT is there only with readiness = port"},
+		{"[app a]\nroot = blog\ntype = x\n[runtime x]\ncommand = y $PASSENGER_SOCKET\nreadiness = port\n",
+	         "5: command = y $PASSENGER_SOCKET: $PASSENGER_SOCKET is there only with readiness = socket"},
+		{BLOG "readiness = port\n",
+	         "3: readiness: is only for type = command, and the type of [app blog] is ruby"},
+		{"[app a]\nroot = empty\ntype = x\n[runtime x]\ncommand = $PASSENGER_STARTUP_FILE\ndetect = y z\n",
+	         "3: [app a]: there is no y in ~/empty, which type x needs; expected it, or a line startup_file = "
+	         "PATH"},
 		{"[listener a]\nenv.A = secret\n",
-	         "2: env.A: belongs in [passenger] or [app NAME], not in [listener a]"},
+	         "2: env.A: belongs in [passenger], [app NAME] or [runtime NAME], not in [listener a]"},
 		{BLOG "env.1A = secret\n",
 	         "3: env.1A: expected env. and a name of letters, digits and underscores that begins with no digit"},
 		{BLOG "env. = secret\n",
@@ -49,13 +76,14 @@ test_errors_of_lines(void **state)
 		{"[listener listen-1]\n", "1: [listener listen-1]: expected another name; those that begin with "
 	                                  "listen- are given to the addresses "
 	                                  "of `listen`"},
-		{"[apps blog]\n", "1: [apps blog]: no such section: expected [passenger], [listener NAME] or [app "
-	                          "NAME]; did you mean [app "
-	                          "NAME]?"},
-		{"[Passenger]\n",
-	         "1: [Passenger]: no such section: expected [passenger], [listener NAME] or [app NAME]; did you mean "
-	         "[passenger]?"},
-		{"[]\n", "1: []: no such section: expected [passenger], [listener NAME] or [app NAME]"},
+		{"[apps blog]\n",
+	         "1: [apps blog]: no such section: expected [passenger], [listener NAME], [app NAME] or "
+	         "[runtime NAME]; did you mean [app "
+	         "NAME]?"},
+		{"[Passenger]\n", "1: [Passenger]: no such section: expected [passenger], [listener NAME], [app NAME] "
+	                          "or [runtime NAME]; did you mean "
+	                          "[passenger]?"},
+		{"[]\n", "1: []: no such section: expected [passenger], [listener NAME], [app NAME] or [runtime NAME]"},
 		{"[app]\n", "1: [app]: expected a name of at most 64 letters, digits, dots, hyphens and underscores "
 	                    "after the first word"},
 		{"[app a b]\n", "1: [app a b]: expected a name of at most 64 letters, digits, dots, hyphens and "
@@ -82,8 +110,8 @@ test_errors_of_lines(void **state)
 	         "3: base_uri = /a/../b: expected a path such as /blog, without a query and without dot segments"},
 		{BLOG "base_uri = blog\n",
 	         "3: base_uri = blog: expected a path such as /blog, without a query and without dot segments"},
-		{BLOG "command = 'a\n",
-	         "3: command = 'a: expected a program and its arguments, at most 64 words, with every quote closed"},
+		{BLOG "command = 'a\n", "3: command = 'a: expected a program and its arguments, at most 64 words, with "
+	                                "every quote and every ${ closed"},
 		{"[passenger]\naccess_log_format = jason\n",
 	         "2: access_log_format = jason: expected off, common, combined or json"},
 		{"[passenger]\nmax_pool_size = 6\n continued\n", "3: continued: expected name = value, or [section]"},

@@ -86,12 +86,14 @@ test_random_round_trips(void **state)
 	for (int round = 0; round < 200; round++) {
 		struct config *config =
 			fixture_load(BLOG "env.A = x\nenv.B = y\n[app c]\nroot = empty\ncommand = a\nhost = c\n"
-		                          "[listener a]\naddress = unix:/tmp/a\n[passenger]\nlisten = 127.0.0.1:80\n");
+		                          "[listener a]\naddress = unix:/tmp/a\n[runtime r]\ncommand = "
+		                          "r\n[passenger]\nlisten = 127.0.0.1:80\n");
 		scramble(config, OPTION_IN_PASSENGER, config, &seed);
 		config->generation = (uint64_t)draw(&seed) << 30;
 		config->path = random_text(config, &seed, 4096);
 		for (size_t i = 0; i < config->listener_count; i++)
 			scramble(config, OPTION_IN_LISTENER, config->listeners[i], &seed);
+		scramble(config, OPTION_IN_RUNTIME, config->runtimes[0], &seed);
 		for (size_t i = 0; i < config->app_count; i++) {
 			struct app_config *app = config->apps[i];
 			scramble(config, OPTION_IN_APP, app, &seed);
@@ -203,7 +205,8 @@ test_ini_uncommented(void **state)
 		                          ? str_make(line.data + 1, line.len - 1)
 		                          : line;
 		static const char *const skipped[] = {
-			"user =", "hook_user =", "owner =", "group =", "default_group =", "command =", "app ="};
+			"user =",    "hook_user =", "owner =",     "group =",      "default_group =",
+			"command =", "app =",       "readiness =", "interpreter ="};
 		bool skip = false;
 		for (size_t i = 0; i < array_count(skipped); i++)
 			skip = skip || str_starts(bare, str_from(skipped[i]));
@@ -216,6 +219,7 @@ test_ini_uncommented(void **state)
 	snprintf(root, sizeof root, "root = %s/blog", fixture_dir);
 	replace(&ini, "root = /srv/blog", root);
 	replace(&ini, "concurrency = 0\n", "");
+	replace(&ini, "[runtime NAME]\n", "[runtime NAME]\ncommand = x\n");
 	buf_append_char(&ini, 0);
 	struct config *config = fixture_load(ini.data);
 	assert_int_equal(config->app_count, 1);
@@ -236,6 +240,7 @@ test_ini_uncommented(void **state)
 	config = fixture_load(ini.data);
 	assert_int_equal(config->app_count, 2);
 	assert_string_equal(config->apps[1]->type_name, "command");
+	assert_int_equal(config->runtime_count, 4);
 	config_free(config);
 	buf_free(&ini);
 	buf_free(&text);

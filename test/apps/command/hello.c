@@ -1,6 +1,6 @@
 /*
  * The smallest useful program for `type = command`: one process, one thread, blocking, HTTP/1.1
- * with keep-alive, "hello from PID" to everything.  It shows that no language is special.
+ * with keep-alive, "hello from PID" to everything, on $PORT or on a descriptor that it is passed.  It shows that no language is special.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -33,6 +33,16 @@ listen_on(const char *port)
 		exit(1);
 	}
 	return fd;
+}
+
+/* As sd_listen_fds(3): the first of the descriptors that we were passed. */
+static int
+passed_descriptor(void)
+{
+	const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID"), *names = getenv("LISTEN_FDNAMES");
+	if (!count || !pid || atoi(pid) != (int)getpid() || strcmp(count, "1") != 0 || !names)
+		return -1;
+	return 3;
 }
 
 /* False when the connection is over. */
@@ -73,11 +83,12 @@ int
 main(void)
 {
 	const char *port = getenv("PORT");
-	if (!port) {
-		fputs("hello: PORT is not set\n", stderr);
+	int passed = passed_descriptor();
+	if (passed < 0 && !port) {
+		fputs("hello: neither PORT nor LISTEN_FDS is set for it\n", stderr);
 		return 1;
 	}
-	polled[0].fd = listen_on(port);
+	polled[0].fd = passed < 0 ? listen_on(port) : passed;
 	polled[0].events = POLLIN;
 	for (size_t i = 1; i <= CONNECTIONS_MAX; i++)
 		polled[i].fd = -1;

@@ -46,7 +46,7 @@ class Door:
         return client.request(self.address, path, method, self.headers(headers), body, **how)
 
 
-def ini_text(passenger=None, apps=None, listeners=None):
+def ini_text(passenger=None, apps=None, listeners=None, runtimes=None):
     """{option: value or list of values} for [passenger], and {name: {…}} for the other sections."""
     out = []
 
@@ -60,6 +60,8 @@ def ini_text(passenger=None, apps=None, listeners=None):
     section('passenger', passenger or {})
     for name, options in (listeners or {}).items():
         section('listener ' + name, options)
+    for name, options in (runtimes or {}).items():
+        section('runtime ' + name, options)
     for name, options in (apps or {}).items():
         section('app ' + name, options)
     return '\n'.join(out)
@@ -136,7 +138,7 @@ class Box:
 
     # --- passenger ----------------------------------------------------------
 
-    def start(self, config=None, *, passenger=None, apps=None, listeners=None, app=None, app_dir=None,
+    def start(self, config=None, *, passenger=None, apps=None, listeners=None, runtimes=None, app=None, app_dir=None,
               args=(), env=None, processes=None, ready=True, listen='127.0.0.1:0', instance='instance',
               pass_fds=(), preexec=None, instance_dir=True, launcher=()):
         """passenger serve.  Either config (ini text), or sections, or app (one section), or app_dir.
@@ -149,7 +151,7 @@ class Box:
         if config is None and apps is not None:
             options = {} if listen is None else {'listen': listen}
             options.update(passenger or {})
-            config = ini_text(options, apps, listeners)
+            config = ini_text(options, apps, listeners, runtimes)
         if config is not None:
             command += ['--config', self.write('passenger%s.ini' % (number or ''), config)]
         elif listen and app_dir is not None:
