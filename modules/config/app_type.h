@@ -15,8 +15,8 @@ enum app_protocol {
 
 /* How a process is reached and how it tells that it is ready. */
 enum app_readiness {
-	APP_READY_PORT,    /* binds 127.0.0.1:$PORT itself; ready when the port is listened on by it or a descendant */
-	APP_READY_SOCKET,  /* binds the unix socket $PASSENGER_SOCKET itself; ready when its user listens there */
+	APP_READY_PORT,   /* binds 127.0.0.1:$PORT itself; ready when the port is listened on by it or a descendant */
+	APP_READY_SOCKET, /* binds the unix socket $PASSENGER_SOCKET itself; ready when its user listens there */
 	APP_READY_DESCRIPTOR, /* listening unix socket on fd 3, as systemd passes one; ready when it has accepted a connection */
 	APP_READY_CONTROL, /* listening unix socket on fd 3, READY line on fd 4 */
 	APP_READY_N

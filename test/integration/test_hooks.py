@@ -31,7 +31,7 @@ def hook(box, name='hook', then=''):
 def test_attached_and_detached(box):
     first, attached = hook(box, 'first')
     second, detached = hook(box, 'second')
-    p = box.start(app=box.app('ruby', hook_attached_process=first + ' "two words" $HOME', hook_detached_process=second))
+    p = box.start(app=box.app('ruby', hook_attached_process=first + ' "two words" \'$HOME\'', hook_detached_process=second))
     pid = p.processes()[0]['pid']
     seen = attached()[0]
     assert seen['PASSENGER_HOOK_NAME'] == 'attached_process' and seen['PASSENGER_PROCESS_PID'] == str(pid)
