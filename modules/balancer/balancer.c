@@ -339,6 +339,22 @@ balancer_restart(struct balancer *balancer, const struct message *message, int *
 }
 
 static void
+balancer_long_text(struct balancer *balancer, const struct message *message, const int *fds, size_t fd_count)
+{
+	struct group *group = pool_group(&balancer->pool, message->app_id);
+	char block[4096];
+	if (group == NULL || message->number >= MESSAGE_LONG_TEXT_N)
+		return;
+	struct buf *text = &group->long_texts[message->number];
+	buf_free(text);
+	ssize_t len = 1;
+	while (fd_count > 0 && len > 0 && text->len < MESSAGE_LONG_TEXT_BYTES) {
+		len = pread(fds[0], block, sizeof(block), (off_t)text->len);
+		buf_append(text, block, len > 0 ? (size_t)len : 0);
+	}
+}
+
+static void
 balancer_detach(struct balancer *balancer, const struct message *message)
 {
 	struct process *process = pool_find(&balancer->pool, message->slot, message->serial);
@@ -381,6 +397,9 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		return balancer_begin(balancer);
 	case MESSAGE_PROCESS_GONE:
 		pool_gone(&balancer->pool, message->slot, message->serial);
+		return true;
+	case MESSAGE_LONG_TEXT:
+		balancer_long_text(balancer, message, fds, fd_count);
 		return true;
 	case MESSAGE_SPAWN_FAILED:
 		pool_spawn_failed(&balancer->pool, message->app_id, str_make(message->text, message->text_len),

@@ -47,6 +47,8 @@ struct config_rlimit {
 	int32_t resource;    /* RLIMIT_NOFILE, … */
 	uint64_t soft, hard; /* UINT64_MAX: none */
 };
+/* Each of them in turn; NULL after the last. */
+const char *config_rlimit_name(size_t index, int *resource);
 /* "core=0 as=1g:2g": how many there are, 0 when it is none such or a resource stands twice. */
 size_t config_rlimits_parse(struct config_rlimit limits[CONFIG_RLIMITS_MAX], struct str text) must_check;
 
@@ -138,6 +140,8 @@ struct app_config {
 	uint64_t drain_timeout_ms;               /* 60 s between asking a process to stop and SIGTERM/SIGKILL */
 	bool friendly_error_pages;               /* choice auto|on|off resolved: auto = app_env development */
 	int friendly_error_pages_choice;         /* private */
+	char *custom_error_page;                 /* from root, or absolute; NULL: ours */
+	int64_t spawn_exception_status_code;     /* 500 */
 	bool enabled;                            /* on */
 	bool static_files;                       /* on: from static_files_dir, at listeners with static_files */
 	char *static_files_dir;                  /* public; from root, or absolute */

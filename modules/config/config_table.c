@@ -479,8 +479,20 @@ static const struct option rows[] = {
 	{.name = "friendly_error_pages", OF_APPS(friendly_error_pages_choice), .live = true, .type = OPTION_CHOICE,
 	 .group = OPTION_GROUP_LOGS, .original = "PassengerFriendlyErrorPages", .edition = OPEN_SOURCE,
 	 .choices = auto_on_off, .default_text = "auto",
-	 .help = "Whether the page for an application that does not start shows why. auto: only when app_env is "
-		 "development."},
+	 .help = "Whether the page for an application that does not start shows why: at which step, with its last "
+		 "output, user, limits and variables (the values of those that you gave are left out). auto: only when "
+		 "app_env is development."},
+	{.name = "custom_error_page", OF_APPS(custom_error_page), .live = true, .type = OPTION_PATH,
+	 .group = OPTION_GROUP_LOGS, .original = "PassengerCustomErrorPage", .edition = OPEN_SOURCE, .from_root = true,
+	 .example = "public/500.html",
+	 .help = "A file, absolute or relative to root, of at most 64 KiB, that browsers get instead of passenger's own "
+		 "page for its errors from 500 on. {{status}}, {{reason}}, {{message}}, {{error_id}} and {{request_id}} in "
+		 "it are replaced. It is read as the application's user at the start, at a reload and at a restart of the "
+		 "application. The page of friendly_error_pages goes before it."},
+	{.name = "spawn_exception_status_code", OF_APPS(spawn_exception_status_code), .live = true, .type = OPTION_INT,
+	 .group = OPTION_GROUP_LOGS, .original = "passenger_spawn_exception_status_code",
+	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "500", .min = 400, .max = 599,
+	 .help = "The status of the answer when the application does not start."},
 
 	/* --- hooks ------------------------------------------------------------------------ */
 	{.name = "hook_attached_process", OF_APPS(hooks[CONFIG_HOOK_ATTACHED_PROCESS]), .live = true,

@@ -12,6 +12,15 @@ static const struct {
 	{"nofile", RLIMIT_NOFILE, false}, {"nproc", RLIMIT_NPROC, false}, {"stack", RLIMIT_STACK, true},
 };
 
+const char *
+config_rlimit_name(size_t index, int *resource)
+{
+	if (index >= array_count(resources))
+		return NULL;
+	*resource = resources[index].resource;
+	return resources[index].name;
+}
+
 static bool
 parse_value(struct str text, bool bytes, uint64_t *value)
 {

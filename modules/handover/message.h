@@ -19,6 +19,7 @@ enum {
 	MESSAGE_VERSION = 1,
 	MESSAGE_FDS_MAX = 2,
 	MESSAGE_TEXT_BYTES = 2048,
+	MESSAGE_LONG_TEXT_BYTES = 65536,
 	PASSWORD_CHARS = 16,
 	CHANNEL_QUEUE_MAX = 8192,
 };
@@ -45,9 +46,11 @@ enum message_type {
 	MESSAGE_DRAIN,        /* number = ms: accept nothing more, finish, then exit 0 */
 	MESSAGE_STOP,         /* exit at once */
 	MESSAGE_DETACH,       /* slot, serial: operator: take it out of rotation, drain, RETIRE */
-	MESSAGE_RESTART,  /* app_id: replace its processes of generations before number (old ones drain, new ones are
+	MESSAGE_RESTART, /* app_id: replace its processes of generations before number (old ones drain, new ones are
 	                       * spawned); slot 1: all at once.  At start: what it was told last.
 	                       * fd, O_PATH: its static_files_dir, if it has one */
+	MESSAGE_LONG_TEXT, /* app_id; number: enum message_long_text; fd: memfd with it, of MESSAGE_LONG_TEXT_BYTES at most; no
+	                       * fd: there is none */
 	MESSAGE_LOG_FILE, /* fd: the new standard error */
 	MESSAGE_HAND_OVER, /* another balancer serves from now on: accept nothing, give idle clients away, decide nothing,
 	                    * finish what has begun within number ms */
@@ -65,6 +68,12 @@ enum message_type {
 	MESSAGE_CLIENT, /* fd: an idle connection; text: its listener's address; no text: of the door of slot, serial */
 
 	MESSAGE_TYPE_N
+};
+
+enum message_long_text {
+	MESSAGE_FAILURE_REPORT, /* of the newest failure; before SPAWN_FAILED, where it may be shown */
+	MESSAGE_ERROR_PAGE,     /* custom_error_page; whenever RESTART is told */
+	MESSAGE_LONG_TEXT_N
 };
 
 /* One living process. */

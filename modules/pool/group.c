@@ -239,6 +239,7 @@ void
 group_forget_failure(struct group *group)
 {
 	group->failure[0] = 0;
+	buf_free(&group->long_texts[MESSAGE_FAILURE_REPORT]);
 	group->backoff_until_ms = 0;
 	atomic_store_explicit(&group->board->backoff_until_ms, 0, memory_order_relaxed);
 }

@@ -141,6 +141,7 @@ struct group {
 	enum group_roll roll; /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
 	uint32_t generation, roll_size;
 	struct grave grave;
+	struct buf long_texts[MESSAGE_LONG_TEXT_N];
 	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */
 };
 

@@ -39,6 +39,8 @@ void
 group_bury(struct grave *grave)
 {
 	struct group *group = container_of(grave, struct group, grave);
+	for (size_t i = 0; i < MESSAGE_LONG_TEXT_N; i++)
+		buf_free(&group->long_texts[i]);
 	free(group->heap);
 	free(group);
 }

@@ -41,6 +41,7 @@ attempts_reset(struct attempts *attempts)
 {
 	attempts->failures = 0;
 	attempts->next_ms = 0;
+	buf_free(&attempts->report);
 	free(attempts->last);
 	attempts->last = NULL;
 }

@@ -5,6 +5,7 @@
 #ifndef SPAWNER_ATTEMPTS_H
 #define SPAWNER_ATTEMPTS_H
 
+#include "base/buf.h"
 #include "handover/message.h"
 #include "handover/scoreboard.h"
 
@@ -27,6 +28,7 @@ struct attempts {
 	uint32_t failures; /* in a row */
 	uint64_t next_ms;  /* CLOCK_MONOTONIC before which no start is tried; 0: now */
 	uint64_t total_failures;
+	struct buf report;    /* of the newest failure, for the page that shows all */
 	struct failure *last; /* NULL: the newest start worked, or there was none */
 };
 

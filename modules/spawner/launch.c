@@ -280,6 +280,8 @@ start(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 	if (started) {
 		worker->record.pid = worker->child.pid;
 		str_format(prefix, sizeof(prefix), "App %s %d output: ", worker->app->name, worker->child.pid);
+		worker->plan_fd = ends.plan;
+		ends.plan = -1;
 		capture_open(&worker->capture, worker->table->loop, &worker->table->sinks[worker->app->id],
 		             ends.output_read, prefix);
 		if (ends.control_ours >= 0)

@@ -129,3 +129,15 @@ plan_read(struct plan_read *plan, int fd)
 	}
 	return true;
 }
+
+void
+plan_release(struct plan_read *plan)
+{
+	union {
+		const struct plan *in;
+		void *out;
+	} memory = {.in = plan->head};
+
+	free(memory.out);
+	plan->head = NULL;
+}

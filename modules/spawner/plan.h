@@ -62,5 +62,6 @@ struct plan_read {
 };
 
 bool plan_read(struct plan_read *plan, int fd) must_check;
+void plan_release(struct plan_read *plan);
 
 #endif

@@ -21,6 +21,18 @@ enum { PROCESSES_SPARE = 64 /* beyond 4 × max_pool_size: while old ones drain *
 
 /* --- from the balancer ----------------------------------------------------------------- */
 
+/* The report only where it may be shown. */
+static void
+tell_failure(struct spawner *spawner, const struct app_config *app, const struct failure *failure, uint64_t wait_ms)
+{
+	const struct buf *report = &spawner->workers.attempts[app->id].report;
+	struct message message;
+
+	tell_long_text(spawner, app->id, MESSAGE_FAILURE_REPORT, app->friendly_error_pages ? buf_str(report) : STR(""));
+	attempts_message(&message, app->id, failure, wait_ms);
+	tell(spawner, &message, -1);
+}
+
 static void
 refuse_spawn(struct spawner *spawner, uint32_t app_id, const char *why, uint64_t wait_ms)
 {
@@ -37,7 +49,6 @@ do_spawn(struct spawner *spawner, uint32_t app_id)
 {
 	const struct app_config *app = config_app_by_id(spawner->config, app_id);
 	struct workers *workers = &spawner->workers;
-	struct message message;
 
 	if (app == NULL || app_id >= SCOREBOARD_GROUPS) {
 		log_error("the balancer asked for a process of application %u, which is none of ours", app_id);
@@ -50,8 +61,7 @@ do_spawn(struct spawner *spawner, uint32_t app_id)
 		refuse_spawn(spawner, app_id, "passenger is stopping", ATTEMPTS_BACKOFF_MAX_MS);
 	} else if (wait_ms > 0 && attempts->last != NULL) {
 		/* the last report once more: nothing was tried */
-		attempts_message(&message, app_id, attempts->last, wait_ms);
-		tell(spawner, &message, -1);
+		tell_failure(spawner, app, attempts->last, wait_ms);
 	} else if (workers_count(workers) >= (uint64_t)spawner->config->max_pool_size * 4 + PROCESSES_SPARE) {
 		log_error("application %s: no process more: %u are there, far beyond max_pool_size = %lld", app->name,
 		          workers_count(workers), (long long)spawner->config->max_pool_size);
@@ -186,7 +196,6 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 {
 	struct spawner *spawner = worker->table->owner;
 	struct attempts *attempts = &worker->table->attempts[worker->app->id];
-	struct message message;
 
 	uint64_t wait_ms = 0;
 	/* what a restart has overtaken says nothing of what is there now */
@@ -196,8 +205,7 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	}
 	log_error("application %s: a process could not be started (error %s): %s; the next try is possible in %llu s",
 	          worker->app->name, failure->id, failure->summary, (unsigned long long)(wait_ms + 999) / 1000);
-	attempts_message(&message, worker->app->id, failure, wait_ms);
-	tell(spawner, &message, -1);
+	tell_failure(spawner, worker->app, failure, wait_ms);
 	const struct hook_fact facts[] = {{"PASSENGER_ERROR_ID", failure->id},
 	                                  {"PASSENGER_ERROR_MESSAGE", failure->summary}};
 	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_SPAWN_FAILED, facts, array_count(facts));

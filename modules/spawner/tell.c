@@ -1,10 +1,13 @@
 #include "spawner/tell.h"
 
+#include "base/log.h"
 #include "spawner/identity.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void
@@ -51,20 +54,77 @@ tell_of_worker(struct spawner *spawner, enum message_type type, const struct wor
 	tell(spawner, &message, -1);
 }
 
+/* A sealed memfd with it; -1 and errno. */
+static int
+text_fd(struct str text)
+{
+	int fd = memfd_create("passenger-text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && (write(fd, text.data, text.len) != (ssize_t)text.len ||
+	                fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 int
 tell_config_fd(const struct config *config)
 {
 	struct buf text = {0};
 
 	config_write(config, &text);
-	int fd = memfd_create("passenger-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd >= 0 && (write(fd, text.data, text.len) != (ssize_t)text.len ||
-	                fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)) {
-		close(fd);
-		fd = -1;
-	}
+	int fd = text_fd(buf_str(&text));
 	buf_free(&text);
 	return fd;
+}
+
+void
+tell_long_text(struct spawner *spawner, uint32_t app_id, enum message_long_text which, struct str text)
+{
+	struct message message;
+	int fd = text.len > 0 ? text_fd(text) : -1;
+
+	message_init(&message, MESSAGE_LONG_TEXT);
+	message.app_id = app_id;
+	message.number = which;
+	tell(spawner, &message, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Its custom_error_page, read as its user: what he could not show himself is not shown. */
+static void
+tell_error_page(struct spawner *spawner, const struct app_config *app)
+{
+	static char text[MESSAGE_LONG_TEXT_BYTES + 1];
+	const char *file = app->custom_error_page;
+	char path[PATH_MAX];
+	struct stat stat = {.st_mode = 0};
+	ssize_t len = -1;
+
+	if (file == NULL) {
+		tell_long_text(spawner, app->id, MESSAGE_ERROR_PAGE, STR(""));
+		return;
+	}
+	str_format(path, sizeof(path), "%s%s%s", file[0] == '/' ? "" : app->root, file[0] == '/' ? "" : "/", file);
+	identity_see_as(app->uid, app->gid);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int saved = errno;
+	identity_see_as(0, 0);
+	if (fd >= 0) {
+		if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode))
+			len = read(fd, text, sizeof(text));
+		close(fd);
+	}
+	if (len < 0 || len > MESSAGE_LONG_TEXT_BYTES)
+		log_error("application %s: custom_error_page %s can not be used: %s; passenger's own page is shown",
+		          app->name, path,
+		          fd < 0    ? strerror(saved)
+		          : len < 0 ? "it is no regular file"
+		                    : "it is longer than 64 KiB");
+	tell_long_text(spawner, app->id, MESSAGE_ERROR_PAGE,
+	               str_make(text, len > 0 && len <= MESSAGE_LONG_TEXT_BYTES ? (size_t)len : 0));
 }
 
 /*
@@ -102,6 +162,8 @@ tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 	tell(spawner, &message, folder_fd);
 	if (folder_fd >= 0)
 		close(folder_fd);
+	if (app != NULL)
+		tell_error_page(spawner, app);
 }
 
 void
@@ -124,7 +186,9 @@ tell_everything(struct spawner *spawner)
 	for (size_t state = 0; state < WORKER_STATE_N; state++) {
 		list_each (&spawner->workers.states[state], node) {
 			const struct worker *worker = container_of(node, struct worker, node);
-			if (state == WORKER_STARTING || (state == WORKER_FAILED && worker->failure != NULL))
+			/* a preloader is no process that is asked for: it would be waited for until the end of days */
+			bool starting = state == WORKER_STARTING || (state == WORKER_FAILED && worker->failure != NULL);
+			if (starting && worker->role == NULL)
 				tell_of_worker(spawner, MESSAGE_SPAWNING, worker, "");
 		}
 	}

@@ -21,4 +21,7 @@ void tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once);
 /* Everything that a new balancer has to know, in the order of handover/message.h. */
 void tell_everything(struct spawner *spawner);
 
+/* fd -1, or empty: there is none.  The descriptor stays the caller's. */
+void tell_long_text(struct spawner *spawner, uint32_t app_id, enum message_long_text which, struct str text);
+
 #endif

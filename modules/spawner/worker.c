@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "config/app_type.h"
 #include "spawner/place.h"
+#include "spawner/report.h"
 #include "system/socket.h"
 
 #include <errno.h>
@@ -162,6 +163,7 @@ worker_reset(struct worker *worker)
 	close_control(worker);
 	close_fd(&worker->stdin_fd);
 	close_fd(&worker->error_fd);
+	close_fd(&worker->plan_fd);
 	close_fd(&worker->door_fd);
 	if (name != NULL)
 		unlinkat(worker->table->apps_fd, name + 1, 0);
@@ -202,6 +204,26 @@ worker_end(struct worker *worker)
 
 /* --- failure ---------------------------------------------------------------------- */
 
+const char *
+worker_step(const struct worker *worker)
+{
+	static const char *const steps[APP_READY_N] = {
+		[APP_READY_CONTROL] = "loading the application",
+		[APP_READY_PORT] = "listening on 127.0.0.1, port $PORT",
+		[APP_READY_SOCKET] = "listening on the unix socket $PASSENGER_SOCKET",
+		[APP_READY_DESCRIPTOR] = "accepting a first connection on descriptor 3",
+	};
+	/* `passenger exec` holds the other end until it has become the application */
+	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
+
+	if (worker->record.pid == 0)
+		return worker->preloader[0] != '\0' ? "forking it from the preloader" : "making its sockets and pipes";
+	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
+		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
+		                                       : "becoming the application's user and program";
+	return steps[worker->app->readiness];
+}
+
 static void failure_add(struct failure *failure, const char *format, ...) printf_like(2, 3);
 
 static void
@@ -225,11 +247,12 @@ failure_report(struct worker *worker, const char *how)
 	if (failure == NULL)
 		return;
 	worker->failure = NULL;
-	failure_add(failure, "The process %s.", how);
+	failure_add(failure, "It failed at %s. The process %s.", worker->step, how);
 	if (capture_last(&worker->capture, last, sizeof(last) - 128) > 0)
 		failure_add(failure, " Its last output:\n%s", last);
 	else
 		failure_add(failure, " It wrote nothing.");
+	report_write(&worker->table->attempts[worker->app->id].report, worker->app, worker->plan_fd);
 	if (worker->role != NULL)
 		worker->role->failed(worker, failure);
 	else
@@ -254,6 +277,8 @@ fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list argum
 	if (worker->state != WORKER_STARTING)
 		return;
 	vsnprintf(summary, sizeof(summary), format, arguments);
+	if (worker->step == NULL)
+		worker->step = worker_step(worker);
 	worker->failure = malloc(sizeof(*worker->failure));
 	if (worker->failure == NULL)
 		abort();
@@ -308,26 +333,6 @@ failed_due(struct worker *worker)
 		worker->another_port = false;
 		failure_report(worker, "was killed and has not ended yet");
 	}
-}
-
-const char *
-worker_step(const struct worker *worker)
-{
-	static const char *const steps[APP_READY_N] = {
-		[APP_READY_CONTROL] = "loading the application",
-		[APP_READY_PORT] = "listening on 127.0.0.1, port $PORT",
-		[APP_READY_SOCKET] = "listening on the unix socket $PASSENGER_SOCKET",
-		[APP_READY_DESCRIPTOR] = "accepting a first connection on descriptor 3",
-	};
-	/* `passenger exec` holds the other end until it has become the application */
-	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
-
-	if (worker->child.pid == 0)
-		return worker->preloader[0] != '\0' ? "forking it from the preloader" : "making its sockets and pipes";
-	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
-		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
-		                                       : "becoming the application's user and program";
-	return steps[worker->app->readiness];
 }
 
 static void
@@ -440,6 +445,7 @@ ended_starting(struct worker *worker, const char *how)
 {
 	char sentence[PLAN_ERROR_BYTES];
 
+	worker->step = worker_step(worker); /* before the sentence is read */
 	if (exec_sentence(worker, sentence))
 		worker_fail(worker, 0, "%s", sentence);
 	else
@@ -475,6 +481,7 @@ worker_ended(struct child *child, const struct child_end *end)
 		free(worker->failure);
 		worker->failure = NULL;
 		worker->another_port = false;
+		worker->step = NULL;
 		worker_reset(worker);
 		worker_move(worker, WORKER_STARTING);
 		if (worker->again(worker))
@@ -503,7 +510,7 @@ worker_new(struct workers *workers, const struct app_config *app)
 	worker->state = WORKER_STARTING;
 	worker->child.pidfd = -1;
 	worker->child.ended = worker_ended;
-	worker->stdin_fd = worker->listen_fd = worker->door_fd = worker->error_fd = -1;
+	worker->stdin_fd = worker->listen_fd = worker->door_fd = worker->error_fd = worker->plan_fd = -1;
 	worker->timer.due = worker_due;
 	worker->grave.bury = worker_bury;
 	worker->launched_ms = workers->loop->now_ms;
@@ -523,6 +530,7 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 	timer_cancel(workers->loop, &worker->timer);
 	timer_cancel(workers->loop, &worker->probe);
 	if (worker->role != NULL) {
+		close_fd(&worker->plan_fd);
 		close_fd(&worker->error_fd);
 		worker_move(worker, WORKER_RUNNING);
 		worker->role->ready(worker);
@@ -546,6 +554,7 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 	record->started_ms = workers->loop->now_ms;
 	random_password(record->password, PASSWORD_CHARS);
 	worker->spawn_end_unix_us = clock_unix_us();
+	close_fd(&worker->plan_fd);
 	close_fd(&worker->error_fd);
 	worker_move(worker, WORKER_RUNNING);
 	attempts_reset(&workers->attempts[worker->app->id]);

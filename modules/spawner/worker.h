@@ -87,6 +87,8 @@ struct worker {
 	struct buf control_out; /* its arguments, not yet taken */
 	char control_line[WORKER_CONTROL_LINE_BYTES];
 	size_t control_len;
+	int plan_fd;        /* STARTING: what it was started with; -1: a preloader has forked it */
+	const char *step;   /* FAILED: at which it has; NULL: not known yet */
 	int error_fd;       /* `passenger exec`'s sentence; -1: none */
 	struct timer timer; /* STARTING: deadline; afterwards: the next rung of the ladder */
 	struct timer probe; /* STARTING, port: look again; to be forked: deadline of its hello; preloader: idle time */

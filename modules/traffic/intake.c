@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "pool/route.h"
 #include "traffic/direct.h"
+#include "traffic/error_page.h"
 #include "traffic/forward.h"
 #include "traffic/static_files.h"
 #include "traffic/sticky.h"
@@ -38,13 +39,19 @@ intake_choose_id(struct request *request, const struct http_request *http)
 	request->id = str_make(text, REQUEST_ID_BYTES * 2);
 }
 
-static bool
-accepts_html(const struct http_request *http)
+/* A browser takes JSON too, in some way, but what it is after is a page; at a door there are none. */
+static enum error_format
+choose_format(const struct http_request *http, bool front)
 {
+	struct str accept = {0};
 	for (uint32_t i = 0; i < http->field_count; i++)
 		if (str_equal_nocase(http->fields[i].name, STR("Accept")))
-			return memmem(http->fields[i].value.data, http->fields[i].value.len, "text/html", 9) != NULL;
-	return false;
+			accept = http->fields[i].value;
+	if (front && accept.len > 0 && memmem(accept.data, accept.len, "text/html", 9) != NULL)
+		return ERROR_FORMAT_HTML;
+	if (accept.len > 0 && memmem(accept.data, accept.len, "application/json", 16) != NULL)
+		return ERROR_FORMAT_JSON;
+	return ERROR_FORMAT_TEXT;
 }
 
 static bool
@@ -70,7 +77,8 @@ intake_describe(struct request *request, const struct http_request *http)
 	request->content_length = http->content_length;
 	request->referer = field_value(http, HTTP_FIELD_REFERER);
 	request->user_agent = field_value(http, HTTP_FIELD_USER_AGENT);
-	request->wants_html = client->listener != NULL && client->listener->kind == LISTENER_FRONT && accepts_html(http);
+	request->error_format =
+		(uint8_t)choose_format(http, client->listener != NULL && client->listener->kind == LISTENER_FRONT);
 	request->remote = forward_client_address(http, intake_is_trusted(request), str_from(client->peer));
 	if (intake_is_trusted(request))
 		request->user = field_value(http, HTTP_FIELD_X_REMOTE_USER);

@@ -229,6 +229,25 @@ request_let_go(struct request *request)
 		session_end(&request->session);
 }
 
+/* What the application's group knows for its page. */
+static void
+add_group(const struct request *request, struct error_page *page)
+{
+	const struct app_config *app = request->app;
+	struct group *group = app != NULL ? pool_group_of(request->traffic->pool, app) : NULL;
+	if (group == NULL)
+		return;
+	if (request->end == REQUEST_END_SPAWN_FAILED) {
+		struct str rest = str_from(group->failure);
+		if (!str_split(&rest, '\n', &page->error_id))
+			page->error_id = STR("");
+		if (app->friendly_error_pages)
+			page->report = buf_str(&group->long_texts[MESSAGE_FAILURE_REPORT]);
+	}
+	if (page->status >= 500 && page->report.len == 0)
+		page->custom = buf_str(&group->long_texts[MESSAGE_ERROR_PAGE]);
+}
+
 void
 request_fail(struct request *request, enum request_end end, uint16_t status, const char *format, ...)
 {
@@ -245,11 +264,15 @@ request_fail(struct request *request, enum request_end end, uint16_t status, con
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	struct buf page = {0};
-	error_page(&page, request->wants_html, status, str_from(text), request->id);
-	answer_ourselves(request, status, error_page_type(request->wants_html), error_page_fields(status),
-	                 buf_str(&page));
-	buf_free(&page);
+	struct error_page page = {.format = (enum error_format)request->error_format,
+	                          .status = status,
+	                          .text = str_from(text),
+	                          .request_id = request->id};
+	struct buf out = {0};
+	add_group(request, &page);
+	error_page(&out, &page);
+	answer_ourselves(request, status, error_page_type(page.format), error_page_fields(status), buf_str(&out));
+	buf_free(&out);
 }
 
 /* ---- time ---- */
@@ -417,21 +440,20 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 static void
 request_spawn_failed(struct request *request)
 {
-	struct group *group = pool_group_of(request->traffic->pool, request->app);
-	struct str rest = str_from(group ? group->failure : ""), id = {0}, summary = {0};
-	if (!str_split(&rest, '\n', &id))
+	const struct app_config *app = request->app;
+	struct group *group = pool_group_of(request->traffic->pool, app);
+	struct str details = str_from(group ? group->failure : ""), id;
+	uint16_t status = (uint16_t)app->spawn_exception_status_code;
+	if (!str_split(&details, '\n', &id) || id.len == 0)
 		id = STR("?");
-	struct str details = rest.data ? rest : str_make("", 0);
-	if (rest.data == NULL || !str_split(&rest, '\n', &summary))
-		summary = details;
-	if (request->app->friendly_error_pages)
-		request_fail(request, REQUEST_END_SPAWN_FAILED, 500,
-		             "The application '%s' could not be started.\nError id: %.*s\n\n%.*s", request->app->name,
+	if (app->friendly_error_pages)
+		request_fail(request, REQUEST_END_SPAWN_FAILED, status,
+		             "The application '%s' could not be started.\nError id: %.*s\n\n%.*s", app->name,
 		             STR_ARG(id), STR_ARG(details));
 	else
 		request_fail(
 			request, REQUEST_END_SPAWN_FAILED,
-			500, "The application could not be started.\nError id: %.*s (the log and `passenger status` say more)",
+			status, "The application could not be started.\nError id: %.*s (the log and `passenger status` say more)",
 			STR_ARG(id));
 }
 

@@ -78,7 +78,7 @@ struct request {
 	uint8_t minor;
 	bool keep_alive;      /* what the answer will say */
 	bool expect_continue; /* the client waits for 100 */
-	bool wants_html;      /* a browser, by its Accept header, at a front listener */
+	uint8_t error_format; /* enum error_format, by its Accept header */
 
 	/* Up. */
 	char *head; /* as the application gets it, complete after request_finish_head() */
