@@ -7,7 +7,7 @@
 extern const unsigned char loader_ruby_rb[];
 extern const size_t loader_ruby_rb_size;
 
-enum { RUBY_INTERPRETER, RUBY_PRELOAD_BUNDLER, RUBY_OPTION_N };
+enum { RUBY_INTERPRETER, RUBY_PRELOAD_BUNDLER, RUBY_EARLY_HINTS, RUBY_OPTION_N };
 
 static const struct option ruby_options[RUBY_OPTION_N] = {
 	[RUBY_INTERPRETER] =
@@ -36,20 +36,27 @@ static const struct option ruby_options[RUBY_OPTION_N] = {
 			.help = "on: Bundler is set up before anything else is loaded, so that no gem of the system "
 				"gets in the way of the application's Gemfile.lock.",
 		},
+	[RUBY_EARLY_HINTS] =
+		{
+			.name = "early_hints",
+			.group = OPTION_GROUP_APPLICATION,
+			.type = OPTION_BOOL,
+			.sections = OPTION_IN_PASSENGER | OPTION_IN_APP,
+			.offset = RUBY_EARLY_HINTS,
+			.default_text = "off",
+			.help = "on: the application is offered rack.early_hints, by which Rails tells of its "
+				"stylesheets in a 103 before each page. Some clients take that for the page (Python's "
+				"http.client, for one).",
+		},
 };
 
 static bool
 ruby_argv(const struct app_config *app, const char *loader_path, struct app_argv *argv, char *error, size_t error_size)
 {
-	union option_value bundler;
-	char expected[OPTION_EXPECTED_BYTES];
-
 	(void)error;
 	(void)error_size;
 	app_argv_add(argv, str_from(app_config_type_value(app, RUBY_INTERPRETER)));
-	if (option_parse(&ruby_options[RUBY_PRELOAD_BUNDLER],
-	                 str_from(app_config_type_value(app, RUBY_PRELOAD_BUNDLER)), &bundler, expected) &&
-	    bundler.on)
+	if (strcmp(app_config_type_value(app, RUBY_PRELOAD_BUNDLER), "on") == 0)
 		app_argv_add(argv, STR("-rbundler/setup"));
 	app_argv_add(argv, str_from(loader_path));
 	return true;

@@ -155,6 +155,10 @@ module PhusionPassenger
 				@values["direct_bypass"] == "on"
 			end
 
+			def early_hints?
+				@values["early_hints"] == "on"
+			end
+
 			def thread_count
 				text = @values["thread_count"].to_s
 				return 1 if text.empty?
@@ -352,7 +356,7 @@ module PhusionPassenger
 		# An exception as the log wants it: what, where from, and why.
 		module ErrorReport
 			def self.text(error, where)
-				out = "*** Exception #{error.class} #{where} (process #{Process.pid}, thread #{Thread.current.name || "main"}): ".b
+				out = "*** Exception #{error.class} #{where} (process #{Process.pid}, thread #{Thread.current == Thread.main ? "main" : Thread.current.name}): ".b
 				seen = []
 				while error && !seen.include?(error)
 					seen << error
@@ -992,13 +996,14 @@ module PhusionPassenger
 			end
 
 			# multithread: whether the application may be called while it runs.
-			def initialize(app, stop, version, multithread)
+			def initialize(app, stop, arguments, multithread)
 				@app = app
 				@stop = stop
+				@early_hints = arguments.early_hints?
 				@in = String.new(capacity: READ_BYTES, encoding: Encoding::BINARY)
 				@rack3 = Application.rack_major >= 3
 				@input_class = @rack3 ? Input : RewindableInput
-				@constant_pairs = constant_pairs(version, multithread)
+				@constant_pairs = constant_pairs(arguments.version, multithread)
 			end
 
 			# Reads what has come on the connection up to the end of a frame head
@@ -1096,8 +1101,8 @@ module PhusionPassenger
 
 			def environment(exchange)
 				pairs = payload_strings
-				pairs.push("rack.input", EMPTY_INPUT, "rack.hijack", exchange, "rack.early_hints", EarlyHints.new(exchange),
-					"rack.after_reply", [])
+				pairs.push("rack.input", EMPTY_INPUT, "rack.hijack", exchange, "rack.after_reply", [])
+				pairs.push("rack.early_hints", EarlyHints.new(exchange)) if @early_hints
 				pairs.push("rack.response_finished", []) if @rack3
 				env = Hash[*pairs.concat(@constant_pairs)] # the quickest way there is
 				env["rack.url_scheme"] = "https" if env["HTTPS"] == "on"
@@ -1497,7 +1502,7 @@ module PhusionPassenger
 			private
 
 			def responder(multithread)
-				Responder.new(@app, @stop, @arguments.version, multithread)
+				Responder.new(@app, @stop, @arguments, multithread)
 			end
 
 			# A new connection, or nil when there is none after all.
@@ -1758,16 +1763,31 @@ module PhusionPassenger
 			def self.make(ios, application)
 				report(ios) do
 					disconnect
-					middle = Process.fork do
-						parent = Process.pid
-						report(ios) { Process.fork { become(ios, parent, application) } }
-						Process.exit!(0)
+					apart do
+						middle = Process.fork do
+							parent = Process.pid
+							report(ios) { Process.fork { become(ios, parent, application) } }
+							Process.exit!(0)
+						end
+						Process.wait(middle)
+					rescue Errno::ECHILD
+						nil # the application ignores SIGCHLD
 					end
-					Process.wait(middle)
 				end
 				ios.each(&:close)
 			end
 			private_class_method :make
+
+			# On a thread of its own, which is the main one in what it forks: glibc gives it a heap
+			# of its own. Free pieces of the old one lie everywhere; to fill them would take a copy
+			# of nearly every page.
+			def self.apart(&block)
+				thread = Thread.new(&block)
+				thread.name = "ruby"
+				thread.report_on_exception = false # join raises it
+				thread.join
+			end
+			private_class_method :apart
 
 			# Into the output of the process that does not come to be.
 			def self.report(ios)
@@ -1777,7 +1797,7 @@ module PhusionPassenger
 			end
 			private_class_method :report
 
-			# A connection must not be shared by processes; each makes its own.
+			# A connection must not be shared by processes; each makes its own. On the thread that may have one.
 			def self.disconnect
 				return unless defined?(::ActiveRecord::Base)
 				all = ::ActiveRecord::VERSION::STRING.to_f < 7.1 ? [] : [:all]

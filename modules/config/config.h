@@ -235,7 +235,7 @@ void config_needs_restart(const struct config *before, const struct config *afte
 
 const struct app_config *config_app_by_id(const struct config *config, uint32_t id);
 
-/* Value of a type's own option (type->options[index]); "" when none. */
+/* Value of a type's own option (type->options[index]); "" when none. A BOOL's is "on" or "off". */
 const char *app_config_type_value(const struct app_config *app, size_t index);
 /* Are its processes forked by a preloader? */
 bool app_config_preloads(const struct app_config *app);

@@ -243,7 +243,9 @@ resolve_type_values(struct config_reading *reading, struct config_reading_app *a
 		    !option_parse(option, str_from(given->text), &value, expected))
 			return config_fail_value(reading, given->line, str_from(option->name), str_from(given->text),
 			                         "expected %s", expected);
-		if (given != NULL)
+		if (given != NULL && option->type == OPTION_BOOL && !reading->canonical)
+			app->app->type_values[i] = config_strdup(reading->config, value.on ? STR("on") : STR("off"));
+		else if (given != NULL)
 			app->app->type_values[i] = given->text;
 		else if (option->default_text != NULL)
 			app->app->type_values[i] = config_strdup(reading->config, str_from(option->default_text));

@@ -256,7 +256,7 @@ def test_version_header_of_a_client_does_not_count(start):
 @pytest.mark.parametrize("app", ["hello", "env", "echo", "stream", "upload", "big", "early_hints"])
 @each_mode
 def test_lint(start, app, mode):
-    loader = start("lint_" + app, **mode)
+    loader = start("lint_" + app, early_hints="on" if app == "early_hints" else "off", **mode)
     with loader.connect() as client:
         for method, body in (("GET", None), ("POST", b"body " * 30000), ("POST", b"")):
             client.request(method, "/path", "n=3", body=body)
@@ -714,6 +714,8 @@ def test_upgrade(start, mode):
 
 def test_early_hints(start):
     with start("early_hints").connect() as client:
+        assert client.get().body == b"hinted\n", "only when the application's options say so"
+    with start("early_hints", early_hints="on").connect() as client:
         client.request()
         answer = client.answer()
         assert answer.status == 103 and answer.header("link").startswith("</style.css>")
