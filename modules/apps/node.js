@@ -135,6 +135,18 @@ function terminate() {
 
 // --- the server ---
 
+// Out-of-band work, while nobody waits: the listeners of PhusionPassenger.on('oob_work'); what they return is awaited.
+async function workOutOfBand(response) {
+	for (const work of PhusionPassenger.listeners('oob_work')) {
+		try {
+			await work.call(PhusionPassenger);
+		} catch (error) {
+			console.error(`*** Exception in on('oob_work') (process ${process.pid}):`, error);
+		}
+	}
+	response.end('done');
+}
+
 function answerOnOurSocket(asked) {
 	// Never the first to close an idle connection: a request may be on its way.
 	Object.defineProperty(server, 'keepAliveTimeout', { get: () => 0, set() {} });
@@ -151,7 +163,12 @@ function answerOnOurSocket(asked) {
 			remotePort: { value: 0 },
 		});
 	});
-	const { close } = server;
+	const { close, emit } = server;
+	server.emit = function (event, request, response) {
+		// Only the balancer can send this field.
+		if (event === 'request' && request.headers['!~request-oob-work']) return workOutOfBand(response);
+		return emit.apply(this, arguments);
+	};
 	server.close = function (...callback) {
 		close.apply(this, callback);
 		stop(false, true);

@@ -275,6 +275,7 @@ class Application:
 		self.arguments = arguments
 		self.root = arguments.get("app_root") or os.getcwd()
 		self.callable = None
+		self.oob_work = None
 		self.asgi = False
 
 	def load(self):
@@ -323,6 +324,7 @@ class Application:
 			found = getattr(found, name)
 		if not callable(found):
 			raise TypeError("%s in %s is %r, which is not callable" % (".".join(path), where, found))
+		self.oob_work = getattr(module, "oob_work", None)
 		return found
 
 
@@ -728,6 +730,7 @@ class Exchange:
 class Server:
 	def __init__(self, application, arguments, stop, listener):
 		self.app = application.callable
+		self.oob_work = application.oob_work
 		self.stop = stop
 		self.listener = listener
 		self.bypass = arguments.get("direct_bypass") == "on"
@@ -783,6 +786,11 @@ class Server:
 	# again, False when it is to be closed.
 	def answer(self, connection, flags, environ):
 		if environ is None:
+			if flags and self.oob_work:
+				try:
+					self.oob_work()
+				except BaseException as error:
+					log_error(error, "in oob_work")
 			connection.send(b"PONG")
 			return True
 		body = Input(connection, body_length(flags, environ)) if flags & FLAG_BODY else None
@@ -1009,6 +1017,7 @@ def loop_maker():
 class AsgiServer:
 	def __init__(self, application, arguments, stop, listener):
 		self.app = application.callable
+		self.oob_work = application.oob_work
 		self.stop = stop
 		self.listener = listener
 		self.bypass = arguments.get("direct_bypass") == "on"
@@ -1215,6 +1224,16 @@ class Link:
 			not_understood(error)
 			self.transport.abort()
 
+	# Out-of-band work; PONG says that it is done.
+	async def work(self):
+		try:
+			result = self.server.oob_work()
+			if hasattr(result, "__await__"):
+				await result
+		except BaseException as error:
+			log_error(error, "in oob_work")
+		self.transport.write(b"PONG")
+
 	def take_frame(self):
 		if len(self.buffer) < 8:
 			return False
@@ -1225,7 +1244,10 @@ class Link:
 		del self.buffer[:end]
 		environ = frame_environ(data)
 		if environ is None:
-			self.transport.write(b"PONG")
+			if flags and self.server.oob_work:
+				self.server.spawn(self.work())
+			else:
+				self.transport.write(b"PONG")
 			return True
 		self.framed = bool(flags & FLAG_BODY_FRAMES)
 		self.left = (body_length(flags, environ) or 0) if flags & FLAG_BODY else 0

@@ -42,7 +42,7 @@ module PhusionPassenger
 		attr_accessor :advertised_concurrency_level
 
 		# Events: :starting_worker_process (with forked = true or false),
-		# :stopping_worker_process. Others may be asked for and never come.
+		# :stopping_worker_process, :oob_work. Others may be asked for and never come.
 		def on_event(name, &block)
 			raise ArgumentError, "PhusionPassenger.on_event needs a block" unless block
 			(@event_callbacks[name.to_sym] ||= []) << block
@@ -1028,7 +1028,9 @@ module PhusionPassenger
 				raise Disconnected
 			end
 
+			# Out-of-band work comes first, when that is what is wanted.
 			def pong(connection)
+				work_out_of_band if @frame.getbyte(1) == 1
 				connection.send_all("PONG")
 				true
 			end
@@ -1049,6 +1051,13 @@ module PhusionPassenger
 			end
 
 			private
+
+			def work_out_of_band
+				PhusionPassenger.call_event(:oob_work)
+			rescue Exception => error
+				raise if error.is_a?(SystemExit)
+				ErrorReport.log(error, "in on_event(:oob_work)")
+			end
 
 			# -- frames
 

@@ -110,6 +110,13 @@ hook_gone(void *owner, struct process *process)
 }
 
 static void
+hook_oob(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	backend_work(&balancer->traffic, process);
+}
+
+static void
 hook_doubted(void *owner, struct process *process)
 {
 	struct balancer *balancer = owner;
@@ -140,6 +147,7 @@ balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 		.queue_full = hook_queue_full,
 		.attached = hook_attached,
 		.gone = hook_gone,
+		.oob = hook_oob,
 		.doubted = hook_doubted,
 		.owner = balancer,
 	};

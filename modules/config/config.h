@@ -137,6 +137,7 @@ struct app_config {
 	uint64_t response_buffer_memory;         /* 128k */
 	uint64_t response_buffer_high_watermark; /* 128m; above: back-pressure */
 	uint64_t response_timeout_ms;            /* silence of the application: 10 m; 0: never; then 504 */
+	uint64_t oob_work_timeout_ms;            /* 60 s */
 	uint64_t drain_timeout_ms;               /* 60 s between asking a process to stop and SIGTERM/SIGKILL */
 	bool friendly_error_pages;               /* choice auto|on|off resolved: auto = app_env development */
 	int friendly_error_pages_choice;         /* private */

@@ -411,6 +411,12 @@ static const struct option rows[] = {
 	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "10m", .max = TIME_MAX,
 	 .help = "When the application has sent nothing for so long, its answer is given up: 504, if none had "
 		 "begun. 0: never."},
+	{.name = "oob_work_timeout", OF_APPS(oob_work_timeout_ms), .live = true, .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_TIMEOUTS, .original = "!~Request-OOB-Work", .edition = OPEN_SOURCE, .default_text = "60s",
+	 .min = 1, .max = TIME_MAX,
+	 .help = "A process whose answer has the header !~Request-OOB-Work does its out-of-band work (a garbage "
+		 "collection, for one) out of rotation, one process of an application at a time and only while another "
+		 "one serves. It has so long for it; then it serves again, as soon as it says that it is free."},
 	{.name = "drain_timeout", OF_APPS(drain_timeout_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_TIMEOUTS,
 	 .default_text = "60s", .max = TIME_MAX,
 	 .help = "A process that has been asked to stop, or that a restart replaces, has so long to finish its requests; "

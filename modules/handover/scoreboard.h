@@ -40,6 +40,7 @@ enum scoreboard_process_state {
 	SCOREBOARD_FREE,
 	SCOREBOARD_ENABLED,    /* in rotation */
 	SCOREBOARD_RECOVERING, /* claimed when a balancer died; not yet known to be idle */
+	SCOREBOARD_DISABLED,   /* out of rotation for a while: out-of-band work */
 	SCOREBOARD_DETACHED,   /* out of rotation, draining, then stopped */
 	SCOREBOARD_STATE_N
 };

@@ -177,6 +177,7 @@ append_process(struct json *json, const struct snapshot_process *process, const 
 {
 	const char *state = view_process_leaves(process)              ? "detached"
 	                    : process->state == SCOREBOARD_RECOVERING ? "recovering"
+	                    : process->state == SCOREBOARD_DISABLED   ? "out_of_band"
 	                                                              : "enabled";
 	open_object(json, NULL);
 	put_signed(json, "pid", process->pid);

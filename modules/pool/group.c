@@ -226,7 +226,8 @@ group_maximum(const struct group *group)
 uint32_t
 group_size(const struct group *group)
 {
-	return group->processes[PROCESS_ENABLED].count + group->spawning;
+	return group->processes[PROCESS_ENABLED].count + group->processes[PROCESS_DISABLING].count +
+	       group->processes[PROCESS_DISABLED].count + group->spawning;
 }
 
 void
@@ -248,8 +249,10 @@ void
 group_detach(struct process *process)
 {
 	struct group *group = process->group;
+	process_end_oob(process);
 	if (process->state != PROCESS_ENABLED)
 		return;
+	list_remove(&process->oob);
 	group_heap_remove(process);
 	process_give_up_sticky(process);
 	list_remove(&process->node);
@@ -317,6 +320,7 @@ group_restart(struct group *group, uint32_t generation, bool at_once)
 	if (generation <= group->generation)
 		return;
 	group_forget_failure(group);
+	group_end_oob(group);
 	group->generation = generation;
 	group->roll_size = group->processes[PROCESS_ENABLED].count;
 	group_set_roll(group, ROLL_RUNNING);

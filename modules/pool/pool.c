@@ -54,6 +54,7 @@ group_pumped(struct soon *soon)
 		group_fail_queue(group, SESSION_STOPPED);
 	if (group->roll != ROLL_NONE && group->pool->state == POOL_SERVING)
 		group_roll_on(group);
+	group_oob_on(group);
 	pool_consider(group->pool, group);
 }
 
@@ -81,6 +82,7 @@ process_free(struct process *process)
 	pool->by_slot[process->record.slot] = NULL;
 	group_heap_remove(process);
 	list_remove(&process->node);
+	list_remove(&process->oob);
 	loop_soon_cancel(&process->pump);
 	timer_cancel(pool->loop, &process->drain);
 	pool->process_count--;

@@ -5,7 +5,7 @@
  * It asks the spawner through its hooks and is told by pool_attach(),
  * pool_gone() and pool_spawn_failed().  It knows nothing of HTTP.
  *
- * process.c, queue.c, group.c, retire.c and pool.c are this one room; its parts are named below.
+ * process.c, queue.c, oob.c, group.c, retire.c and pool.c are this one room; its parts are named below.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -26,13 +26,23 @@ struct group;
  *
  * States are lists of its group:
  *   ENABLED   in rotation; ordered in the group's heap by how busy it is
- *   DETACHED  out of rotation: finishes what it has, its door still works
+ *   DISABLING out of rotation for a while: finishes what it has, then
+ *   DISABLED  does its out-of-band work; back to ENABLED
+ *   DETACHED  out of rotation for ever: finishes what it has, its door still works
  *   RETIRING  empty, but for tunnels that are about to end; the spawner was told to stop it
  */
-enum process_state { PROCESS_ENABLED, PROCESS_DETACHED, PROCESS_RETIRING, PROCESS_STATE_N };
+enum process_state {
+	PROCESS_ENABLED,
+	PROCESS_DISABLING,
+	PROCESS_DISABLED,
+	PROCESS_DETACHED,
+	PROCESS_RETIRING,
+	PROCESS_STATE_N
+};
 
 struct process {
 	struct list_node node; /* group->processes[state], in order of birth */
+	struct list_node oob;  /* group->oob: it has asked for out-of-band work */
 	struct group *group;
 	enum process_state state;
 	struct message_process record;
@@ -109,6 +119,23 @@ void session_wait_at_door(struct process *process, struct session *session, uint
 /* It has left rotation: who waits here and would take another goes to the queue. */
 void process_give_up_sticky(struct process *process);
 
+void process_publish(struct process *process);
+/* One place is in doubt, if the process can tell.  False: it can not. */
+bool process_hold(struct process *process, uint64_t patience_ms);
+
+/* ---- oob.c ---- */
+
+/* An answer of it has asked for out-of-band work: its turn comes when another process is in rotation, too. */
+void process_ask_oob(struct process *process);
+/* It is over; not heard: the process may still be at it. */
+void process_oob_done(struct process *process, bool heard);
+
+/* Private to pool/: back into rotation, done or not. */
+void process_end_oob(struct process *process);
+void group_end_oob(struct group *group);
+/* What comes next, when anything has changed. */
+void group_oob_on(struct group *group);
+
 /* ---- group.c ---- */
 
 /*
@@ -131,6 +158,7 @@ struct group {
 	struct list queue;         /* who waits for a place, first in first out */
 	struct list unlimited;     /* who waits for any process at all, and needs no place there */
 	struct list sticky;        /* who waits for a place in one process and would take another when that is gone */
+	struct list oob;           /* processes that have asked for out-of-band work, first in first out */
 	uint32_t spawning;         /* asked of the spawner and not answered */
 	struct list_node starved;  /* pool->starved: wants a process, the pool has no room */
 	uint64_t backoff_until_ms; /* no spawn before; 0: none */
@@ -211,7 +239,8 @@ struct pool_hooks {
 	void (*queue_full)(void *owner, struct group *group, struct str path);
 	/* traffic's part in a process's life */
 	void (*attached)(void *owner, struct process *process);
-	void (*gone)(void *owner, struct process *process);    /* close its door and backends */
+	void (*gone)(void *owner, struct process *process); /* close its door and backends */
+	void (*oob)(void *owner, struct process *process); /* let it do its out-of-band work, then process_oob_done() */
 	void (*doubted)(void *owner, struct process *process); /* find out when a place is free, then process_trust() */
 	void *owner;
 };

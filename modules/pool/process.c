@@ -20,6 +20,8 @@ bool
 process_is_full(const struct process *process)
 {
 	int32_t concurrency = process->record.concurrency;
+	if (process->state == PROCESS_DISABLED)
+		return true;
 	return concurrency > 0 && process->places + process->doubt + process->foreign >= (uint32_t)concurrency;
 }
 
@@ -70,15 +72,16 @@ process_unclaim(struct process *process)
 
 /* ---- what status sees ---- */
 
-static void
+void
 process_publish(struct process *process)
 {
 	atomic_store_explicit(&process->shared->sessions[process->group->pool->column],
 	                      process->active.count + process->doubt, memory_order_relaxed);
 	atomic_store_explicit(&process->board->state,
-	                      process->state != PROCESS_ENABLED ? SCOREBOARD_DETACHED
-	                      : process->doubt > 0              ? SCOREBOARD_RECOVERING
-	                                                        : SCOREBOARD_ENABLED,
+	                      process->state > PROCESS_DISABLED   ? SCOREBOARD_DETACHED
+	                      : process->state != PROCESS_ENABLED ? SCOREBOARD_DISABLED
+	                      : process->doubt > 0                ? SCOREBOARD_RECOVERING
+	                                                          : SCOREBOARD_ENABLED,
 	                      memory_order_relaxed);
 }
 
@@ -426,16 +429,23 @@ session_end(struct session *session)
 	assert(!"session state");
 }
 
+bool
+process_hold(struct process *process, uint64_t patience_ms)
+{
+	if (!process_can_tell(process))
+		return false;
+	process->doubt++;
+	process->patience_ms = patience_ms;
+	process_changed(process);
+	return true;
+}
+
 static void
 process_doubt(struct process *process, uint64_t patience_ms)
 {
 	struct pool *pool = process->group->pool;
-	if (!process_can_tell(process))
-		return;
-	process->doubt++;
-	process->patience_ms = patience_ms;
-	process_changed(process);
-	pool->hooks.doubted(pool->hooks.owner, process);
+	if (process_hold(process, patience_ms))
+		pool->hooks.doubted(pool->hooks.owner, process);
 }
 
 void

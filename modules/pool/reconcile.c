@@ -71,6 +71,7 @@ group_closing_due(struct timer *timer)
 	uint32_t members = 0;
 	if (config == NULL || config->requests == 0 || group->closes_ms <= group->pool->loop->now_ms) {
 		group_fail_queue(group, SESSION_STOPPED);
+		group_end_oob(group);
 		while ((node = list_first(&group->processes[PROCESS_ENABLED])) != NULL)
 			group_replace(container_of(node, struct process, node));
 	}
@@ -109,6 +110,7 @@ group_new(struct pool *pool, const struct app_config *app)
 	group->backoff.due = group_backoff_over;
 	list_init(&group->queue);
 	list_init(&group->unlimited);
+	list_init(&group->oob);
 	list_init(&group->sticky);
 	for (int state = 0; state < PROCESS_STATE_N; state++)
 		list_init(&group->processes[state]);

@@ -171,12 +171,14 @@ response_field_passes(const struct http_field *field)
 	}
 }
 
-static void
+/* True: it asks for out-of-band work. */
+static bool
 put_response_fields(struct head_writer *head, const struct http_response *response, const struct traffic *traffic)
 {
-	bool has_date = false, has_server = false;
+	bool has_date = false, has_server = false, asks = false;
 	for (uint32_t i = 0; i < response->field_count; i++) {
 		const struct http_field *field = &response->fields[i];
+		asks |= field->id == HTTP_FIELD_PASSENGER && str_equal_nocase(field->name, STR("!~Request-OOB-Work"));
 		if (!response_field_passes(field))
 			continue;
 		has_date |= field->id == HTTP_FIELD_DATE;
@@ -187,6 +189,7 @@ put_response_fields(struct head_writer *head, const struct http_response *respon
 		put_date(head);
 	if (!has_server)
 		put_server(head, traffic);
+	return asks;
 }
 
 static struct head_writer
@@ -212,7 +215,8 @@ answer_head(struct request *request, const struct http_response *response)
 {
 	struct head_writer head = head_begin(request->traffic);
 	put_status(&head, response->status, response->reason);
-	put_response_fields(&head, response, request->traffic);
+	if (put_response_fields(&head, response, request->traffic) && request->session.state == SESSION_ACTIVE)
+		process_ask_oob(request->session.process);
 	if (request->down_framing == HTTP_FRAMING_CHUNKED)
 		put_field(&head, STR("Transfer-Encoding"), STR("chunked"));
 	else if (response->has_content_length && response->status != 204)

@@ -191,22 +191,71 @@ backend_want(struct backend *backend, bool read, bool write)
 		abort();
 }
 
-/* ---- ping ---- */
+/* ---- ping, and out-of-band work ---- */
+
+/* On a connection of its own; NULL: it can not be asked. */
+static struct backend *
+backend_ask(struct traffic *traffic, struct process *process, enum backend_state state, struct str question)
+{
+	struct backend *backend = backend_open(traffic, process);
+	struct iovec piece = {.iov_base = (char *)(uintptr_t)question.data, .iov_len = question.len};
+	if (backend == NULL)
+		return NULL;
+	backend->state = state;
+	if (backend_write(backend, &piece, 1) == (ssize_t)question.len)
+		return backend;
+	backend_close(backend);
+	return NULL;
+}
+
+void
+backend_work(struct traffic *traffic, struct process *process)
+{
+	char question[160];
+	struct str text = str_make(question, SESSION_FRAME_BYTES);
+	/* A program gets what the original sends; our own loader of Node knows the field, and Node no such method. */
+	if (process->record.protocol == APP_PROTOCOL_SESSION) {
+		session_frame(question, SESSION_FRAME_PING, SESSION_FLAG_WORK, 0);
+	} else {
+		str_format(question, sizeof(question),
+		           "%s / HTTP/1.1\r\nHost: localhost\r\n!~Request-OOB-Work: true\r\nConnection: close\r\n\r\n",
+		           process->record.port != 0 ? "OOBW" : "GET");
+		text = str_from(question);
+	}
+	struct backend *backend = backend_ask(traffic, process, BACKEND_WORKING, text);
+	if (backend != NULL)
+		timer_set(traffic->loop, &backend->timer, process->group->app->oob_work_timeout_ms);
+	else
+		process_oob_done(process, false);
+}
+
+static void
+backend_worked(struct backend *backend, const char *fault)
+{
+	struct process *process = backend->process;
+	if (fault != NULL)
+		log_warn("application %s, process %d: out-of-band work: %s", process->group->app->name,
+		         process->record.pid, fault);
+	backend_close(backend);
+	process_oob_done(process, fault == NULL);
+}
+
+static void
+backend_work_answered(struct backend *backend)
+{
+	char answer[512];
+	ssize_t got = recv(backend->watch.fd, answer, sizeof(answer), 0);
+	if (got >= 0 || (errno != EAGAIN && errno != EINTR))
+		backend_worked(backend, got > 0 ? NULL : "it closed the connection without an answer");
+}
 
 void
 backend_ping(struct traffic *traffic, struct process *process)
 {
 	char frame[SESSION_FRAME_BYTES];
-	struct backend *backend = backend_open(traffic, process);
-	if (backend == NULL) {
-		process_ask_later(process);
-		return;
-	}
 	session_frame(frame, SESSION_FRAME_PING, 0, 0);
-	struct iovec piece = {.iov_base = frame, .iov_len = sizeof(frame)};
-	backend->state = BACKEND_PINGING;
-	if (backend_write(backend, &piece, 1) != (ssize_t)sizeof(frame)) {
-		backend_close(backend);
+	struct backend *backend = backend_ask(traffic, process, BACKEND_PINGING, str_make(frame, sizeof(frame)));
+	if (backend == NULL) {
 		process_ask_later(process);
 		return;
 	}
@@ -231,6 +280,8 @@ backend_timed_out(struct timer *timer)
 	struct backend *backend = container_of(timer, struct backend, timer);
 	if (backend->state == BACKEND_PINGING)
 		backend_ping_unanswered(backend);
+	else if (backend->state == BACKEND_WORKING)
+		backend_worked(backend, "it takes longer than oob_work_timeout");
 	else if (backend->state == BACKEND_IDLE)
 		backend_close(backend);
 	/* BUSY again: the clock is set anew when it becomes idle. */
@@ -269,6 +320,9 @@ backend_ready(struct watch *watch, uint32_t events)
 		return;
 	case BACKEND_PINGING:
 		backend_pong(backend);
+		return;
+	case BACKEND_WORKING:
+		backend_work_answered(backend);
 		return;
 	case BACKEND_BUSY:
 		if (events & EPOLLOUT)

@@ -17,6 +17,7 @@ enum backend_state {
 	BACKEND_IDLE,    /* process->idle */
 	BACKEND_BUSY,    /* its handler's */
 	BACKEND_PINGING, /* waits for PONG (docs/session-protocol.md) */
+	BACKEND_WORKING, /* the process does its out-of-band work: waits for any answer */
 	BACKEND_DEAD,    /* buried at the turn's end */
 };
 
@@ -61,6 +62,8 @@ void backend_want(struct backend *backend, bool read, bool write);
 void backend_ping(struct traffic *traffic, struct process *process);
 /* Those that wait for an exchange: another balancer has its own. */
 void backend_close_idle(struct process *process);
+/* The process does its out-of-band work; then, or after oob_work_timeout, process_oob_done(). */
+void backend_work(struct traffic *traffic, struct process *process);
 /* The process is gone: who is in an exchange goes on to the end of what it has said. */
 void backend_close_all(struct process *process);
 

@@ -18,6 +18,8 @@ enum {
 	SESSION_FLAG_BODY = 1,   /* CONTENT_LENGTH raw bytes follow */
 	SESSION_FLAG_FRAMES = 2, /* data frames follow, an empty one ends them */
 	SESSION_FLAG_BYPASS = 4,
+
+	SESSION_FLAG_WORK = 1, /* of a ping: out-of-band work comes first */
 };
 
 /* The head of a message; length is the payload's, in bytes. */

@@ -11,7 +11,7 @@ struct scoreboard *fake_board;
 struct config fake_config;
 struct app_config fake_apps[FAKE_APPS];
 unsigned fake_spawns[FAKE_APPS];
-unsigned fake_killed;
+unsigned fake_killed, fake_oob;
 unsigned fake_retired, fake_attached, fake_gone_count, fake_doubts;
 const struct process *fake_last_retired;
 
@@ -68,6 +68,14 @@ hook_gone(void *owner, struct process *process)
 }
 
 static void
+hook_oob(void *owner, struct process *process)
+{
+	(void)owner;
+	assert_int_equal(process->state, PROCESS_DISABLED);
+	fake_oob++;
+}
+
+static void
 hook_doubted(void *owner, struct process *process)
 {
 	(void)owner;
@@ -103,6 +111,7 @@ fake_set_up(void **state)
 		.kill = hook_kill,
 		.attached = hook_attached,
 		.gone = hook_gone,
+		.oob = hook_oob,
 		.doubted = hook_doubted,
 	};
 	int fd;
@@ -113,7 +122,7 @@ fake_set_up(void **state)
 	}
 	fake_config = (struct config){
 		.max_pool_size = 100, .max_concurrent_spawns = 4, .apps = fake_app_list, .app_count = FAKE_APPS};
-	fake_killed = 0;
+	fake_killed = fake_oob = 0;
 	fake_retired = fake_attached = fake_gone_count = fake_doubts = 0;
 	fake_last_retired = NULL;
 	fake_slot = 0;

@@ -139,6 +139,16 @@ model_leave_rotation(unsigned slot)
 }
 
 uint64_t
+model_size(unsigned app)
+{
+	uint64_t count = model_apps[app].spawning;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		count += model_processes[i].alive && model_processes[i].app == app &&
+		         (model_processes[i].enabled || model_processes[i].oob != MODEL_OOB_NONE);
+	return count;
+}
+
+uint64_t
 model_minimum(unsigned app)
 {
 	uint64_t least = (uint64_t)model_configs[app].min_instances;
@@ -163,7 +173,8 @@ model_maximum(unsigned app)
 bool
 model_full(const struct model_process *process)
 {
-	return process->concurrency > 0 && process->used + process->doubt >= process->concurrency;
+	return process->oob == MODEL_OOB_WORKING ||
+	       (process->concurrency > 0 && process->used + process->doubt >= process->concurrency);
 }
 
 bool
@@ -231,9 +242,35 @@ model_least_busy(unsigned app)
 	return best;
 }
 
+/* Only who has asked, one at a time, and never the last one; back without having worked only when it is the last. */
+static void
+learn_of_oob(unsigned slot)
+{
+	struct model_process *process = &model_processes[slot];
+	enum process_state state = process->real->state;
+	if (process->enabled && (state == PROCESS_DISABLING || state == PROCESS_DISABLED)) {
+		must(process->asked && !model_draining);
+		for (unsigned i = 0; i < MODEL_SLOTS; i++)
+			must(!model_processes[i].alive || model_processes[i].app != process->app ||
+			     model_processes[i].oob == MODEL_OOB_NONE);
+		process->asked = false;
+		process->oob = MODEL_OOB_DISABLING;
+		model_leave_rotation(slot);
+		must(model_enabled(process->app) > 0);
+	} else if (process->oob == MODEL_OOB_DISABLING && state == PROCESS_ENABLED) {
+		must(model_enabled(process->app) == 0);
+		process->oob = MODEL_OOB_NONE;
+		process->enabled = process->asked = true;
+		process->idle_since_ms = model_loop.now_ms;
+	}
+}
+
 void
 model_learn_of_detached(void)
 {
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		if (model_processes[i].alive)
+			learn_of_oob(i);
 	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
 		struct model_process *process = &model_processes[i];
 		if (!process->alive || !process->enabled || process->real->state == PROCESS_ENABLED)
@@ -250,7 +287,7 @@ model_learn_of_detached(void)
 		must(idle_for_long || evicted);
 		model_reaped += idle_for_long;
 		model_evicted += !idle_for_long;
-		process->enabled = false;
+		process->enabled = process->asked = false;
 	}
 }
 
@@ -297,6 +334,9 @@ check_process(unsigned slot)
 	must(model_pool.by_slot[slot] == real && real->record.serial == process->serial);
 	must((real->state == PROCESS_ENABLED) == process->enabled);
 	must((real->state == PROCESS_RETIRING) == process->retired);
+	must((real->state == PROCESS_DISABLING) == (process->oob == MODEL_OOB_DISABLING));
+	must((real->state == PROCESS_DISABLED) == (process->oob == MODEL_OOB_WORKING));
+	must(list_contains(&real->oob) == process->asked);
 	must(real->node.list == &real->group->processes[real->state]);
 	must(real->places == process->used && real->doubt == process->doubt);
 	must((real->heap_place != 0) == process->enabled);
@@ -355,6 +395,16 @@ model_check(void)
 		check_session(&model_sessions[i]);
 }
 
+/* Is one of them at it? */
+static bool
+oob_of(unsigned app)
+{
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		if (model_processes[i].alive && model_processes[i].app == app && model_processes[i].oob != MODEL_OOB_NONE)
+			return true;
+	return false;
+}
+
 void
 model_check_rest(void)
 {
@@ -362,11 +412,12 @@ model_check_rest(void)
 	            model_living() + model_spawning() < (uint64_t)model_config.max_pool_size;
 	for (unsigned app = 0; app < MODEL_APPS; app++) {
 		const struct model_process *best = model_least_busy(app);
-		uint32_t size = model_enabled(app) + model_apps[app].spawning;
+		uint64_t size = model_size(app);
 		must(model_queued_as(app, true) == 0 || best == NULL || model_full(best));
 		must(model_queued_as(app, false) == 0 || best == NULL);
 		must(model_queued(app) == 0 || best != NULL || !model_draining);
-		bool wants = size < model_minimum(app) || (model_queued(app) > 0 && size == 0);
+		bool wants = size < model_minimum(app) ||
+		             (model_queued(app) > 0 && model_enabled(app) + model_apps[app].spawning == 0);
 		bool may = size < model_maximum(app);
 		must(!room || !wants || !may || model_apps[app].spawning == POOL_GROUP_SPAWNS_MAX ||
 		     model_apps[app].backoff_until_ms > model_loop.now_ms);
@@ -376,7 +427,9 @@ model_check_rest(void)
 		if (!process->alive)
 			continue;
 		must(model_sessions_in(SESSION_AT_DOOR, 0, (int)i) == 0 || model_full(process));
-		must(process->enabled || process->retired || !model_leaves(i));
+		must(process->enabled || process->retired || process->oob != MODEL_OOB_NONE || !model_leaves(i));
+		must(process->oob != MODEL_OOB_DISABLING || process->used + process->doubt > 0);
+		must(!process->asked || model_draining || oob_of(process->app) || model_enabled(process->app) < 2);
 		uint64_t limit = model_configs[process->app].pool_idle_time_ms,
 			 idle_ms = model_loop.now_ms - process->idle_since_ms;
 		bool due = limit > 0 && idle_ms >= limit && idle_ms >= REAPER_MS &&

@@ -25,13 +25,17 @@ enum { MODEL_APPS = 3, MODEL_SLOTS = 48, MODEL_SESSIONS = 40 };
 			         (unsigned long long)model_seed, #condition);                  \
 	} while (0)
 
+/* Out-of-band work: leaving rotation for it, at it. */
+enum model_oob { MODEL_OOB_NONE, MODEL_OOB_DISABLING, MODEL_OOB_WORKING };
+
 struct model_process {
 	bool alive, enabled, retired;
 	unsigned app;
 	struct process *real;
 	uint64_t serial;
 	uint32_t concurrency, used, doubt, processed;
-	bool can_tell;
+	bool can_tell, asked;
+	enum model_oob oob;
 	uint64_t idle_since_ms;
 };
 
@@ -76,6 +80,8 @@ uint32_t model_sticky(unsigned app);
 /* Out of rotation: who wants this one, but would take another, queues again; the ticket says since when. */
 void model_leave_rotation(unsigned slot);
 uint64_t model_ticket(uint64_t since_ms);
+/* What counts against max_instances. */
+uint64_t model_size(unsigned app);
 uint64_t model_minimum(unsigned app);
 uint64_t model_maximum(unsigned app);
 bool model_full(const struct model_process *process);

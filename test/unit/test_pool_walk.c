@@ -17,7 +17,7 @@ static const struct app_type session_type = {.name = "ruby", .protocol = APP_PRO
 static uint64_t dice, serials;
 static int dying, failing_app;   /* what is being told to the pool now; -1: nothing */
 static uint32_t crowd, pressure; /* of this epoch: how many sessions there are, how often they come */
-static unsigned count_events[6], count_answers[5], count_spawns, count_retired, count_sticky;
+static unsigned count_events[6], count_answers[5], count_spawns, count_retired, count_sticky, count_worked;
 
 static uint32_t
 roll(uint32_t sides)
@@ -50,9 +50,11 @@ freed(unsigned slot)
 	bool over = limit > 0 && process->processed >= limit;
 	/* How much later, the jitter says. */
 	must(!over || process->processed < limit + (uint64_t)model_configs[process->app].max_requests_jitter ||
-	     process->real->state != PROCESS_ENABLED);
-	if (over && process->real->state != PROCESS_ENABLED && process->enabled)
+	     process->real->state != PROCESS_ENABLED || process->oob != MODEL_OOB_NONE);
+	if (over && process->real->state != PROCESS_ENABLED && process->enabled) {
+		process->asked = false;
 		model_leave_rotation(slot);
+	}
 	if (process->doubt == 0 && model_sessions_in(SESSION_ACTIVE, 0, (int)slot) == 0 &&
 	    model_sessions_in(SESSION_TUNNEL, 0, (int)slot) == 0)
 		process->idle_since_ms = model_loop.now_ms;
@@ -116,7 +118,7 @@ static void
 do_trust(unsigned slot)
 {
 	struct model_process *process = &model_processes[slot];
-	if (!process->alive || process->doubt == 0)
+	if (!process->alive || process->doubt == 0 || process->oob == MODEL_OOB_WORKING)
 		return;
 	process->doubt--;
 	process_trust(process->real);
@@ -272,9 +274,9 @@ static void
 hook_spawn(void *owner, struct group *group)
 {
 	unsigned app = group->app->id;
-	uint32_t size = model_enabled(app) + model_apps[app].spawning;
 	(void)owner;
 	model_learn_of_detached();
+	uint64_t size = model_size(app);
 	must(!model_draining);
 	must(size < model_maximum(app));
 	must(size < model_minimum(app) || model_queued(app) > 0);
@@ -305,6 +307,19 @@ hook_kill(void *owner, struct process *process, const char *why)
 	(void)process;
 	(void)why;
 	must(!"the pool never kills by itself");
+}
+
+static void
+hook_oob(void *owner, struct process *real)
+{
+	struct model_process *process = &model_processes[real->record.slot];
+	(void)owner;
+	model_learn_of_detached();
+	must(process->oob == MODEL_OOB_DISABLING && process->used + process->doubt == 0);
+	must(model_enabled(process->app) > 0);
+	process->oob = MODEL_OOB_WORKING;
+	process->doubt += process->can_tell;
+	count_worked++;
 }
 
 static void
@@ -392,10 +407,49 @@ gone(unsigned slot)
 }
 
 static void
+ask_oob(unsigned slot)
+{
+	struct model_process *process = &model_processes[slot];
+	if (!process->alive)
+		return;
+	model_learn_of_detached();
+	process->asked = process->enabled || process->oob != MODEL_OOB_NONE;
+	process_ask_oob(process->real);
+}
+
+/* Into rotation again; in doubt, when it has not said that it is free. */
+static void
+back_from_oob(unsigned slot, bool heard)
+{
+	struct model_process *process = &model_processes[slot];
+	if (process->oob == MODEL_OOB_NONE)
+		return;
+	process->enabled = true;
+	process->idle_since_ms = model_loop.now_ms;
+	process->doubt -= process->oob == MODEL_OOB_WORKING && heard && process->can_tell;
+	process->oob = MODEL_OOB_NONE;
+}
+
+static void
+oob_done(unsigned slot)
+{
+	struct model_process *process = &model_processes[slot];
+	bool heard = roll(3) > 0;
+	if (!process->alive || process->oob != MODEL_OOB_WORKING)
+		return;
+	model_learn_of_detached();
+	back_from_oob(slot, heard);
+	process_oob_done(process->real, heard);
+}
+
+static void
 detach(unsigned slot)
 {
 	if (!model_processes[slot].alive)
 		return;
+	model_learn_of_detached();
+	back_from_oob(slot, false);
+	model_processes[slot].asked = false;
 	model_leave_rotation(slot);
 	group_detach(model_processes[slot].real);
 }
@@ -405,6 +459,9 @@ restart(unsigned app)
 {
 	model_learn_of_detached();
 	struct model_process *oldest;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		if (model_processes[i].alive && model_processes[i].app == app)
+			back_from_oob(i, false);
 	do {
 		oldest = NULL;
 		for (unsigned i = 0; i < MODEL_SLOTS; i++) {
@@ -413,8 +470,10 @@ restart(unsigned app)
 			    (oldest == NULL || process->serial < oldest->serial))
 				oldest = process;
 		}
-		if (oldest != NULL)
+		if (oldest != NULL) {
+			oldest->asked = false;
 			model_leave_rotation((unsigned)(oldest - model_processes));
+		}
 	} while (oldest != NULL);
 	model_apps[app].failing = false;
 	model_apps[app].backoff_until_ms = 0;
@@ -442,8 +501,10 @@ random_step(void)
 		do_abandon(session);
 	else if (what < 69)
 		do_tunnel(session);
-	else if (what < 78)
+	else if (what < 77)
 		do_trust(slot);
+	else if (what < 78)
+		(void)(roll(2) ? oob_done(slot) : ask_oob(slot));
 	else if (what < 87)
 		spawn_answers(model_apps[app].spawning ? app : (app + 1) % MODEL_APPS);
 	else if (what < 88)
@@ -475,6 +536,7 @@ begin_epoch(void)
 	                                 .kill = hook_kill,
 	                                 .attached = hook_process,
 	                                 .gone = hook_process,
+	                                 .oob = hook_oob,
 	                                 .doubted = hook_process};
 	memset(model_processes, 0, sizeof(model_processes));
 	memset(model_sessions, 0, sizeof(model_sessions));
@@ -578,9 +640,9 @@ test_walk(void **state)
 	       (unsigned long long)steps, count_answers[0], count_answers[1], count_answers[2], count_answers[3],
 	       count_answers[4]);
 	printf("events ready %u, spawn failed %u, timeout %u, gone %u, stopped %u; spawned %u, retired %u, "
-	       "of these evicted %u, idle %u; waited for their own process %u\n",
+	       "of these evicted %u, idle %u; waited for their own process %u, out-of-band work %u\n",
 	       count_events[0], count_events[1], count_events[2], count_events[3], count_events[4], count_spawns,
-	       count_retired, model_evicted, model_reaped, count_sticky);
+	       count_retired, model_evicted, model_reaped, count_sticky, count_worked);
 }
 
 int
