@@ -58,5 +58,14 @@ const struct app_type app_type_node = {
 	.loader_name = "node.cjs", /* CommonJS, whatever package.json stands above the instance directory */
 	.loader_line = "module._compile(require('zlib').gunzipSync(require('fs').readFileSync(__filename+'.gz'))"
 		       ".toString(),__filename)\n",
+	.probe_option = "-e",
+	.probe = "console.log('Node ' + process.version);\n"
+		 "try {\n"
+		 "  const p = JSON.parse(require('fs').readFileSync('package.json'));\n"
+		 "  const r = require('module').createRequire(process.cwd() + '/x');\n"
+		 "  const m = Object.keys(p.dependencies || {}).filter(d => { try { r.resolve(d + '/package.json') }\n"
+		 "    catch (e) { return e.code == 'MODULE_NOT_FOUND' } });\n"
+		 "  if (m.length) console.log('!not in node_modules: ' + m.join(', ') + '; run npm install');\n"
+		 "} catch (e) { if (e.code != 'ENOENT') console.log('!package.json: ' + e.message) }",
 	.argv = node_argv,
 };

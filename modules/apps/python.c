@@ -98,5 +98,17 @@ const struct app_type app_type_python = {
 	.loader_line =
 		"import zlib;exec(compile(zlib.decompress(open(__file__+'.gz','rb').read(),31),__file__,'exec'))\n",
 	.check = python_check,
+	.probe_option = "-c",
+	.probe = "import importlib.util as u, os, sys\n"
+		 "print('Python ' + sys.version.split()[0])\n"
+		 "if sys.version_info < (3, 7): print('!Python 3.7 or later is needed')\n"
+		 "for v in sys.argv[2:]:\n"
+		 "  m = v.split(':')[0].split('.')[0]\n"
+		 "  if m and not u.find_spec(m): print('!there is no module ' + m)\n"
+		 "if sys.prefix == sys.base_prefix:\n"
+		 "  for d in 'venv', '.venv', 'env':\n"
+		 "    p = os.path.abspath(d + '/bin/python')\n"
+		 "    if os.path.exists(p): print('?a virtual environment is there, and not used; python = %s uses it' "
+		 "% p)",
 	.argv = python_argv,
 };

@@ -78,5 +78,15 @@ const struct app_type app_type_ruby = {
 	.loader_name = "ruby.rb",
 	.loader_line = "require 'zlib';eval(Zlib.gunzip(File.binread(__FILE__+'.gz')).force_encoding('UTF-8'),"
 		       "TOPLEVEL_BINDING,__FILE__,1)\n",
+	.probe_option = "-e",
+	.probe = "puts RUBY_DESCRIPTION\n"
+		 "begin\n"
+		 "  if ENV['BUNDLE_GEMFILE'] || File.exist?('Gemfile') then require 'bundler'; Bundler.setup end\n"
+		 "  require 'rack'\n"
+		 "rescue LoadError\n"
+		 "  puts '!' + $!.message + ': install the gem, or add it to the Gemfile'\n"
+		 "rescue => error\n"
+		 "  puts '!' + error.message.lines.first\n"
+		 "end",
 	.argv = ruby_argv,
 };

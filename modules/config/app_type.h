@@ -68,6 +68,10 @@ struct app_type {
 	const char *loader_name; /* "ruby.rb" */
 	const char *loader_line;
 
+	/* For `passenger check`: the interpreter's option before a program that says its version, and in lines that begin with
+	 * "!" what is missing, with "?" what is odd.  Its arguments: the values of the type's options.  NULL: none. */
+	const char *probe_option, *probe;
+
 	/* More than "is there a startup file": false and a sentence in error when the
 	 * application's options can not work (missing command, …).  May be NULL. */
 	bool (*check)(const struct app_config *app, char *error, size_t error_size);

@@ -80,17 +80,22 @@ enum config_hook {
 
 enum config_spawn_method { CONFIG_SPAWN_AUTO, CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
 
+/* What has decided the type of an application. */
+enum config_type_from { CONFIG_TYPE_WRITTEN, CONFIG_TYPE_COMMAND, CONFIG_TYPE_STARTUP_FILE, CONFIG_TYPE_FILES };
+
 struct config;
 
 struct app_config {
 	struct config *config; /* whose it is, for config_retain(); NULL in none of a checked generation */
 	uint32_t id; /* 0…CONFIG_APPS_MAX-1, stable for a name over generations; the scoreboard's group slot */
 	char *name;
-	char *root;                  /* absolute */
-	char *type_name;             /* as written, or as detected */
-	const struct app_type *type; /* never NULL in a checked generation */
+	char *root;                      /* absolute */
+	char *type_name;                 /* as written, or as detected */
+	const struct app_type *type;     /* never NULL in a checked generation */
+	enum config_type_from type_from; /* not in canonical text */
 	char *startup_file; /* relative to root, or absolute; set by config_load when found; NULL: its type has none */
 	char *host;         /* blank-separated host names in lower case, "*.example.org" allowed; NULL: any host */
+	bool asked_for;     /* APP_DIR of the command line is its root */
 	bool listener_only; /* some listener names it with `app =` and it has no host or base_uri: the others never reach it */
 	char *base_uri;       /* "/" or "/sub"; never a trailing slash but for "/" */
 	char *app_env;        /* production */
@@ -196,9 +201,10 @@ struct config {
 	struct runtime_config **runtimes;
 	size_t runtime_count;
 	const struct app_type *const *types; /* built in, then configured; NULL-terminated */
-	void *memory;                        /* private: everything above */
-	uint32_t users;                      /* see config_retain() */
-	uint32_t requests;                   /* of these, requests */
+	const char **interpreters; /* parallel to types: what each uses that is not told otherwise; not in canonical text */
+	void *memory;              /* private: everything above */
+	uint32_t users;            /* see config_retain() */
+	uint32_t requests;         /* of these, requests */
 };
 
 struct config_error {
@@ -213,7 +219,8 @@ struct config_source {
 	const char *instance_dir;            /* overrides */
 	const struct app_type *const *types; /* NULL-terminated, most specific first */
 	const struct config *previous;       /* ids of applications are kept from it; NULL: first generation */
-	bool privileged;                     /* we run as root: users of applications are resolved and checked */
+	bool types_only; /* nothing but types and their interpreters: no application has to be there */
+	bool privileged; /* we run as root: users of applications are resolved and checked */
 };
 
 /* What `serve` reads when the command line names neither an ini nor a folder. */

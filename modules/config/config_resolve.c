@@ -194,10 +194,13 @@ add_app_of_command_line(struct config_reading *reading)
 	char *root = absolute_folder(reading, reading->source->app_dir);
 	if (root == NULL)
 		return false;
+	bool known = false;
 	/* A folder that the ini has an application for is that application. */
 	for (size_t i = 0; i < reading->app_count; i++)
 		if (reading->apps[i].app->root != NULL && strcmp(reading->apps[i].app->root, root) == 0)
-			return true;
+			reading->apps[i].app->asked_for = known = true;
+	if (known)
+		return true;
 	name_of_folder(root, name);
 	for (size_t i = 0; i < reading->app_count; i++)
 		if (strcmp(reading->apps[i].app->name, name) == 0)
@@ -207,6 +210,7 @@ add_app_of_command_line(struct config_reading *reading)
 		return config_fail(reading, 0, root, "expected at most %d applications", CONFIG_APPS_MAX);
 	struct config_reading_app *app = config_add_app(reading, str_from(name), 0);
 	app->app->root = root;
+	app->app->asked_for = true;
 	app->section.title = root;
 	return true;
 }
@@ -340,6 +344,40 @@ give_ids(struct config_reading *reading)
 	}
 }
 
+/* What [passenger] says, or the row; of a type of the ini its own. */
+static void
+list_types(struct config_reading *reading)
+{
+	struct config *config = reading->config;
+	size_t count = 0, built_in;
+	while (reading->types[count] != NULL)
+		count++;
+	built_in = count - reading->runtime_count;
+	const char **interpreters = config_alloc(reading->config, count, sizeof *interpreters);
+	for (size_t i = 0; i < count; i++) {
+		const struct app_type *type = reading->types[i];
+		interpreters[i] = type->option_count > 0 ? type->options[0].default_text : "";
+		if (i < built_in)
+			continue;
+		struct app_argv argv = {0};
+		const struct runtime_config *runtime = reading->runtimes[i - built_in].runtime;
+		if (runtime->interpreter != NULL)
+			interpreters[i] = runtime->interpreter;
+		else if (app_argv_split(&argv, str_from(runtime->command)))
+			interpreters[i] = config_strdup(reading->config, str_from(argv.words[0]));
+		app_argv_free(&argv);
+	}
+	for (size_t j = 0; j < reading->passenger.type_value_count; j++)
+		for (size_t i = 0; i < built_in; i++)
+			if (reading->passenger.type_values[j].option == reading->types[i]->options)
+				interpreters[i] = reading->passenger.type_values[j].text;
+	config->types = reading->types;
+	config->runtimes = config_alloc(config, reading->runtime_count + 1, sizeof(struct runtime_config *));
+	for (size_t i = 0; i < reading->runtime_count; i++)
+		config->runtimes[config->runtime_count++] = reading->runtimes[i].runtime;
+	config->interpreters = interpreters;
+}
+
 static void
 build_lists(struct config_reading *reading)
 {
@@ -352,10 +390,7 @@ build_lists(struct config_reading *reading)
 	config->listeners = config_alloc(config, reading->listener_count + 1, sizeof(struct listener_config *));
 	for (size_t i = 0; i < reading->listener_count; i++)
 		config->listeners[config->listener_count++] = reading->listeners[i].listener;
-	config->types = reading->types;
-	config->runtimes = config_alloc(config, reading->runtime_count + 1, sizeof(struct runtime_config *));
-	for (size_t i = 0; i < reading->runtime_count; i++)
-		config->runtimes[config->runtime_count++] = reading->runtimes[i].runtime;
+	list_types(reading);
 }
 
 bool
@@ -365,6 +400,12 @@ config_resolve(struct config_reading *reading)
 	config_fill_in(reading, &reading->passenger, OPTION_IN_PASSENGER, config);
 	if (reading->source->instance_dir != NULL)
 		config->instance_dir = config_strdup(config, str_from(reading->source->instance_dir));
+	if (reading->source->types_only) {
+		if (!config_resolve_runtimes(reading))
+			return false;
+		list_types(reading);
+		return true;
+	}
 	if (!add_listeners_of_command_line(reading) || !add_app_of_command_line(reading) ||
 	    !resolve_listeners(reading) || !config_resolve_runtimes(reading) || !resolve_apps(reading) ||
 	    !config_resolve_routes(reading) || !config_resolve_users(reading))

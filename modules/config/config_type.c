@@ -161,6 +161,10 @@ choose_type(struct config_reading *reading, struct config_reading_app *app, int 
 {
 	struct app_config *of = app->app;
 	char error[2 * SENTENCE_BYTES];
+	of->type_from = of->type_name != NULL      ? CONFIG_TYPE_WRITTEN
+	                : of->command != NULL      ? CONFIG_TYPE_COMMAND
+	                : of->startup_file != NULL ? CONFIG_TYPE_STARTUP_FILE
+	                                           : CONFIG_TYPE_FILES;
 	if (of->type_name != NULL) {
 		of->type = type_by_name(reading->types, of->type_name);
 		return of->type != NULL || fail_unknown_type(reading, app);

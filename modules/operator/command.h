@@ -21,6 +21,8 @@ struct command {
 
 extern const struct command command_status;
 extern const struct command command_stop;
+extern const struct command command_check;
+extern const struct command command_runtimes;
 extern const struct command command_list_instances;
 extern const struct command command_restart;
 extern const struct command command_restart_app; /* the same, as the original calls it: words are paths */

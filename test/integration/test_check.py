@@ -1,0 +1,122 @@
+"""`passenger check` and `passenger runtimes`: what an application is, why, and what is missing."""
+import json
+import os
+import re
+
+import pytest
+
+from lib.passenger import TOP
+from test_runtimes import runtime
+from lib.passenger import ini_text
+
+
+def check(box, *arguments, code=0):
+    done = box.run('check', '--json', *arguments)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+def one(box, *arguments, code=0):
+    found = check(box, *arguments, code=code)['applications']
+    assert len(found) == 1
+    return found[0]
+
+
+def environment(found):
+    return dict(pair.split('=', 1) for pair in found['environment'])
+
+
+def test_what_it_is_and_what_would_run(box):
+    root = box.rack()
+    box.write('ruby/package.json', '{}')
+    r = one(box, root)
+    assert (r['root'], r['type'], r['startup_file'], r['readiness'], r['missing']) == (root, 'ruby', 'config.ru', 'loader', [])
+    assert r['candidates'] == ['ruby (weight 80): config.ru', 'node (weight 60): package.json']
+    assert 'greatest weight' in r['why'] and r['runs'][0] == 'ruby' and r['runs'][1].endswith('/ruby.rb')
+    assert r['path'].startswith('/') and re.match(r'ruby \d\.\d', r['version'])
+    assert r['uid'] == (65534 if os.getuid() == 0 else os.getuid()) and environment(r)['RAILS_ENV'] == 'production'
+    text = box.run('check', root)
+    assert text.returncode == 0 and re.search(r'^  missing +nothing$', text.stdout, re.M) and '\n  type          ruby\n' in text.stdout
+
+
+def test_what_serve_would_do_is_what_is_said(box):
+    """The environment and the arguments of the process that serve starts are those that check has named."""
+    root, command = box.program()
+    path = box.write('passenger.ini', ini_text({}, {'main': {'root': root, 'command': command + ' $PORT "$WHO $PORT"',
+                                                              'env.WHO': 'a b', 'app_env': 'staging'}}))
+    said = one(box, '--config', path)
+    assert said['runs'][2:] == ['${PORT}', '${WHO} ${PORT}'] and said['why'].startswith('command is given')
+    p = box.start(app={'root': root, 'command': command + ' $PORT "$WHO $PORT"', 'env.WHO': 'a b', 'app_env': 'staging'})
+    pid = p.processes()[0]['pid']
+    started = dict(pair.split('=', 1) for pair in open('/proc/%d/environ' % pid).read().split('\0') if pair)
+    differ = {'PORT', 'PASSENGER_PROCESS'}
+    assert environment(said).keys() == started.keys()
+    assert {k: v for k, v in started.items() if k not in differ} == {k: v for k, v in environment(said).items() if k not in differ}
+    words = open('/proc/%d/cmdline' % pid).read().split('\0')[:-1]
+    assert words[-1] == 'a b ' + words[-2] and words[-2] == started['PORT']
+
+
+@pytest.mark.root
+@pytest.mark.parametrize('spoil, says', [
+    (lambda box: os.chmod(box.path('app', 'config.ru'), 0o600), 'config.ru can not be read by uid 65534'),
+    (lambda box: os.chmod(box.path('app'), 0o700), 'can not enter the application\'s root'),
+    (lambda box: box.write('app/Gemfile', 'gem "no_such_gem_at_all"\n'), 'no_such_gem_at_all'),
+])
+def test_what_is_missing_as_its_user_finds_it(box, spoil, says):
+    box.rack('app')
+    spoil(box)
+    assert says in one(box, box.path('app'), code=1)['missing'][0]
+
+
+def test_what_languages_lack(box):
+    box.write('node/app.js', '')
+    box.write('node/package.json', '{"dependencies": {"no-such-module": "1"}}')
+    assert 'no-such-module' in one(box, box.path('node'), code=1)['missing'][0]
+    box.write('python/wsgi.py', '')
+    box.write('python/venv/bin/python', '', 0o755)
+    r = one(box, box.path('python'))
+    assert 'venv/bin/python uses it' in r['note'][0] and r['version'].startswith('Python 3.')
+    path = box.write('passenger.ini', ini_text({'ruby': '/no/such/ruby'}, {
+        'one': {'root': box.path('node'), 'type': 'python', 'wsgi_module': 'nowhere.at.all:app'},
+        'two': {'root': box.rack('two'), 'host': 'two'}}))
+    one_, two = check(box, '-c', path, code=1)['applications']
+    assert one_['missing'] == ['there is no module nowhere'] and one_['why'] == 'type = python is written'
+    assert '/no/such/ruby' in two['missing'][0]
+    # the folder that is asked for is that one application of the ini
+    assert [a['name'] for a in check(box, '-c', path, box.path('two'), code=1)['applications']] == ['two']
+
+
+def test_conflicts_and_nothing(box):
+    os.mkdir(box.path('nothing'))
+    assert 'looked for config.ru (ruby)' in check(box, box.path('nothing'), code=1)['error']
+    runtimes = {'a': {'detect': 'x', 'command': 'a'}, 'b': {'detect': 'y x', 'command': 'b'}}
+    path = box.write('passenger.ini', ini_text({}, {'main': {'root': box.path('both')}}, None, runtimes))
+    box.write('both/x', '')
+    done = box.run('check', '--config', path)
+    assert done.returncode == 1 and 'fit the types a and b alike' in done.stderr
+    assert box.run('check', '--nonsense').returncode == 2
+
+
+def test_runtimes(box):
+    path = box.write('passenger.ini', ini_text({'python': '/no/such/python'}, {}, None, {
+        'textlang': runtime(box), 'missing': {'command': 'no-such-interpreter $PORT', 'detect': 'a b'}}))
+    done = box.run('runtimes', '--json', '--config', path)
+    assert done.returncode == 0, done.stderr
+    found = {r['name']: r for r in json.loads(done.stdout)['runtimes']}
+    assert list(found) == ['ruby', 'python', 'node', 'command', 'textlang', 'missing']
+    assert found['ruby']['files'] == ['config.ru'] and found['ruby']['from'] == 'built in' and found['ruby']['weight'] == 80
+    assert found['python']['interpreter'] == '/no/such/python' and '/no/such/python is not found' in found['python']['missing'][0]
+    assert found['node']['version'].startswith('Node v') and found['node']['path'].startswith('/')
+    assert found['textlang']['version'] == 'textlang 1.2.3' and re.match(re.escape(path) + r':\d+$', found['textlang']['from'])
+    assert found['missing']['files'] == ['a', 'b'] and 'no-such-interpreter is not found' in found['missing']['missing'][0]
+    text = box.run('runtimes')
+    assert text.returncode == 0 and text.stdout.startswith('ruby\n  from          built in\n')
+
+
+def test_documents_say_the_same(box):
+    with open(os.path.join(TOP, 'docs', 'runtimes.md')) as f:
+        said = re.sub(r'\s+', ' ', f.read())
+    for command in ('check', 'runtimes'):
+        text = box.run(command, '--help').stdout
+        rule = re.search(r'The type of an application is.*?is taken\.\n', text, re.S).group()
+        assert re.sub(r'\s+', ' ', rule).strip() in said
