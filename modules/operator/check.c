@@ -41,7 +41,7 @@ static const struct arguments_table check_table = {
 		"whom, and what is missing, as its own user finds it. Nothing is served.\n"
 		"\n" DETECTION "\n"
 		"Exit codes: 0 nothing is missing, 1 something is or the configuration is wrong, 2 the command line "
-                "is\n"
+		"is\n"
 		"wrong.\n",
 	.options = options,
 	.words_max = 1,
@@ -50,7 +50,7 @@ static const struct arguments_table check_table = {
 static const struct arguments_table runtimes_table = {
 	.usage = "passenger runtimes [OPTIONS]",
 	.help = "Lists the types of applications, those that are built in and each [runtime NAME] of the "
-                "configuration:\n"
+		"configuration:\n"
 		"the files by which they are detected, their weights, their interpreters.\n"
 		"\n" DETECTION,
 	.options = options,
