@@ -26,10 +26,23 @@ static const struct command command_balance = {"balance", NULL, balance_command}
 static const struct command command_exec = {"exec", NULL, exec_command};
 
 static const struct command *const commands[] = {
-	&command_serve,  &command_status,   &command_stop,        &command_restart,
-	&command_reload, &command_detach,   &command_reopen_logs, &command_list_instances,
-	&command_check,  &command_runtimes, &command_options,     &command_version,
-	&command_help,   &command_balance,  &command_exec,        NULL,
+	&command_serve,
+	&command_status,
+	&command_stop,
+	&command_restart,
+	&command_reload,
+	&command_detach,
+	&command_reopen_logs,
+	&command_backtrace,
+	&command_list_instances,
+	&command_check,
+	&command_runtimes,
+	&command_options,
+	&command_version,
+	&command_help,
+	&command_balance,
+	&command_exec,
+	NULL,
 };
 
 static int

@@ -4,6 +4,8 @@
  */
 #include "apps/apps.h"
 
+#include <signal.h>
+
 static bool
 command_check(const struct app_config *app, char *error, size_t error_size)
 {
@@ -40,5 +42,7 @@ const struct app_type app_type_command = {
 	.starts_without_file = command_starts_without_file,
 	.takes_command = true,
 	.check = command_check,
+	.dump_signal = SIGQUIT, /* what Go, Java and others write their stacks at; most others end by it */
+	.dump_is_fatal = true,
 	.argv = command_argv,
 };

@@ -4,6 +4,8 @@
  */
 #include "apps/apps.h"
 
+#include <signal.h>
+
 extern const unsigned char loader_python_py[];
 extern const size_t loader_python_py_size;
 
@@ -92,6 +94,7 @@ const struct app_type app_type_python = {
 	.detect_score = 70,
 	.options = python_options,
 	.option_count = array_count(python_options),
+	.dump_signal = SIGQUIT, /* faulthandler */
 	.loader = loader_python_py,
 	.loader_size = &loader_python_py_size,
 	.loader_name = "python.py",

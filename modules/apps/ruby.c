@@ -4,6 +4,8 @@
  */
 #include "apps/apps.h"
 
+#include <signal.h>
+
 extern const unsigned char loader_ruby_rb[];
 extern const size_t loader_ruby_rb_size;
 
@@ -73,6 +75,9 @@ const struct app_type app_type_ruby = {
 	.detect_score = 80,
 	.options = ruby_options,
 	.option_count = array_count(ruby_options),
+	/* the interpreter's own report of a crash has the stack of what holds it */
+	.dump_signal = SIGSEGV,
+	.dump_is_fatal = true,
 	.loader = loader_ruby_rb,
 	.loader_size = &loader_ruby_rb_size,
 	.loader_name = "ruby.rb",

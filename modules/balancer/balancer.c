@@ -65,14 +65,15 @@ hook_retire(void *owner, struct process *process)
 }
 
 static void
-hook_kill(void *owner, struct process *process, const char *why)
+hook_reached(void *owner, struct process *process, enum limit limit, const char *how)
 {
 	struct balancer *balancer = owner;
 	struct message message;
-	message_init(&message, MESSAGE_KILL);
+	message_init(&message, MESSAGE_LIMIT);
+	message.number = limit;
 	message.slot = process->record.slot;
 	message.serial = process->record.serial;
-	message_set_text(&message, str_from(why));
+	message_set_text(&message, str_from(how));
 	balancer_send(balancer, &message);
 }
 
@@ -120,8 +121,7 @@ static void
 hook_doubted(void *owner, struct process *process)
 {
 	struct balancer *balancer = owner;
-	if (process->record.protocol == APP_PROTOCOL_SESSION)
-		backend_ping(&balancer->traffic, process);
+	backend_ping(&balancer->traffic, process);
 }
 
 /* ---- time ---- */
@@ -143,7 +143,7 @@ balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 	const struct pool_hooks hooks = {
 		.spawn = hook_spawn,
 		.retire = hook_retire,
-		.kill = hook_kill,
+		.reached = hook_reached,
 		.queue_full = hook_queue_full,
 		.attached = hook_attached,
 		.gone = hook_gone,

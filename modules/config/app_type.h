@@ -60,6 +60,11 @@ struct app_type {
 	const struct option *options; /* its own, by offset = index into type_values; the interpreter first */
 	size_t option_count;
 
+	/* A signal at which the program writes its stacks to its standard error by itself, even when its loader does
+	 * not answer; 0: none.  fatal: it ends by it, so that only one that is to be killed is asked so. */
+	int dump_signal;
+	bool dump_is_fatal;
+
 	/* The loader, packed by gzip; NULL for programs that are run as they are.  The spawner
 	 * writes it to <instance>/loaders/<loader_name>.gz, and to <loader_name> the line of the
 	 * language itself that unpacks and runs it. */

@@ -376,6 +376,30 @@ static const struct option rows[] = {
 	 .default_text = "0", .max = TIME_MAX,
 	 .help = "A request that has waited so long for a process is answered 504. 0: it waits as long as its "
 		 "client."},
+	{.name = "max_request_time", OF_APPS(max_request_time_ms), .live = true, .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_LIMITS, .original = "PassengerMaxRequestTime", .edition = ENTERPRISE, .default_text = "0", .max = TIME_MAX,
+	 .help = "A process with a request that has run for so long is killed, and replaced. Upgraded connections "
+		 "(websockets), unlimited_concurrency_paths and requests with X-Passenger-Connect-Bypass have all "
+		 "the time they want. 0: never."},
+	{.name = "memory_limit", OF_APPS(memory_limit), .live = true, .type = OPTION_BYTES, .group = OPTION_GROUP_LIMITS, .original = "PassengerMemoryLimit", .edition = ENTERPRISE, .default_text = "0",
+	 .max = TIB, .help = "A process that uses so much memory (as status shows it; a bare number counts MB) is replaced: "
+		 "by a new one first, where the pool has room, and after its current requests. 0: never."},
+	{.name = "hard_memory_limit", OF_APPS(hard_memory_limit), .live = true, .type = OPTION_BYTES, .group = OPTION_GROUP_LIMITS, .original = "PassengerHardMemoryLimit", .edition = ENTERPRISE, .default_text = "0", .max = TIB,
+	 .help = "A process that uses so much memory (a bare number counts MB) is killed with its requests. 0: never."},
+	{.name = "cpu_limit", OF_APPS(cpu_limit_ms), .live = true, .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_LIMITS, .default_text = "0", .max = TIME_MAX,
+	 .help = "A process that uses so much processor time in one stretch, at an eighth of a core or more, and "
+		 "ends no request meanwhile, spins: it is killed. A busy process ends requests and goes on, "
+		 "however much it works. 0: never."},
+	{.name = "analytics_collection_rate", OF_CONFIG(analytics_collection_rate_ms), .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_LIMITS, .original = "PassengerAnalyticsCollectionRate", .edition = ENTERPRISE,
+	 .default_text = "5s", .min = 100, .max = TIME_MAX,
+	 .help = "How often memory, processor time and state of processes are measured for these limits and status."},
+	{.name = "evidence_dir", OF_CONFIG(evidence_dir), .type = OPTION_PATH, .group = OPTION_GROUP_LIMITS,
+	 .no_reload = true, .example = "/var/log/passenger/evidence",
+	 .help = "Before a process is killed over a limit, a file is written here: its requests, memory, threads, "
+		 "backtraces, open descriptors and last output. The newest 50 are kept, readable by their owner "
+		 "alone. Without it, evidence/ in the instance directory, which goes when passenger stops."},
 	{.name = "request_body_max", OF_APPS(request_body_max), .live = true, .type = OPTION_BYTES, .group = OPTION_GROUP_LIMITS,
 	 .default_text = "0",
 	 .help = "A request with a longer body is answered 413. 0: no limit."},
@@ -410,7 +434,9 @@ static const struct option rows[] = {
 	{.name = "response_timeout", OF_APPS(response_timeout_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "10m", .max = TIME_MAX,
 	 .help = "When the application has sent nothing for so long, its answer is given up: 504, if none had "
-		 "begun. 0: never."},
+		 "begun. A process that then does not answer 5 s more, not even a question whether it lives, is "
+		 "killed. 0: never. One that is stopped by a signal (SIGSTOP) gets nothing new, and is killed "
+		 "after this time, or 10 s."},
 	{.name = "oob_work_timeout", OF_APPS(oob_work_timeout_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_TIMEOUTS, .original = "!~Request-OOB-Work", .edition = OPEN_SOURCE, .default_text = "60s",
 	 .min = 1, .max = TIME_MAX,

@@ -16,6 +16,7 @@ static const struct unit duration_units[] = {
 };
 
 static const struct unit bytes_units[] = {
+	{"b", 1},
 	{"k", UINT64_C(1) << 10},
 	{"m", UINT64_C(1) << 20},
 	{"g", UINT64_C(1) << 30},
@@ -113,6 +114,12 @@ is_in_milliseconds(const struct option *option)
 	return str_ends(str_from(option->name), STR("_ms"));
 }
 
+static bool
+is_in_megabytes(const struct option *option)
+{
+	return str_ends(str_from(option->name), STR("memory_limit"));
+}
+
 bool
 option_parse(const struct option *option, struct str text, union option_value *value,
              char expected[OPTION_EXPECTED_BYTES])
@@ -140,7 +147,8 @@ option_parse(const struct option *option, struct str text, union option_value *v
 		        in_range(option, (int64_t)value->amount);
 		break;
 	case OPTION_BYTES:
-		sound = parse_amount(text, bytes_units, array_count(bytes_units), 1, &value->amount) &&
+		sound = parse_amount(text, bytes_units, array_count(bytes_units), is_in_megabytes(option) ? 1 << 20 : 1,
+		                     &value->amount) &&
 		        in_range(option, (int64_t)value->amount);
 		break;
 	case OPTION_MODE:
@@ -222,7 +230,7 @@ option_print(const struct option *option, const void *base, struct buf *out)
 		break;
 	case OPTION_BYTES:
 		memcpy(&value.amount, field, sizeof value.amount);
-		buf_printf(out, "%" PRIu64, value.amount);
+		buf_printf(out, "%" PRIu64 "%s", value.amount, is_in_megabytes(option) ? "b" : "");
 		break;
 	case OPTION_MODE:
 		memcpy(&value.mode, field, sizeof value.mode);
@@ -255,7 +263,7 @@ print_limit(const struct option *option, int64_t limit, char *out, size_t out_si
 	for (size_t i = 0; i < count && limit > 0; i++)
 		if ((uint64_t)limit % units[i].factor == 0)
 			best = &units[i];
-	if (best == NULL)
+	if (best == NULL || best->suffix[0] == 'b')
 		snprintf(out, out_size, "%" PRId64, limit);
 	else
 		snprintf(out, out_size, "%" PRIu64 "%s", (uint64_t)limit / best->factor, best->suffix);

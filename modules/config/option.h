@@ -16,7 +16,8 @@ enum option_type {
 	OPTION_INT,      /* int64_t within min..max */
 	OPTION_DURATION, /* uint64_t milliseconds: "10s", "500ms", "5m", "1h"; a bare number counts seconds, but
 	                    milliseconds where the option's name ends in _ms */
-	OPTION_BYTES,    /* uint64_t bytes: "64k", "128m", "2g", bare number = bytes */
+	OPTION_BYTES,    /* uint64_t bytes: "64k", "128m", "2g", bare number = bytes, but MiB where the option's name
+	                    ends in memory_limit, as in the original */
 	OPTION_MODE,     /* uint32_t, octal file mode: 0660 */
 	OPTION_CHOICE,   /* int: index into choices[] */
 	OPTION_TYPE_N

@@ -18,6 +18,7 @@ enum control_verb {
 	                  * are not done); FAILED with LOOK: a restart has failed */
 	CONTROL_DETACH, /* number: pid */
 	CONTROL_RELOAD,
+	CONTROL_BACKTRACE, /* number: pid; answer: fd of the evidence file, text: its path */
 	CONTROL_VERB_N
 };
 

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "config/app_type.h"
+#include "handover/limit.h"
 #include "system/loop.h"
 
 enum {
@@ -60,7 +61,8 @@ enum message_type {
 	MESSAGE_READY,   /* after BEGIN: it accepts */
 	MESSAGE_SPAWN,   /* app_id: start one more process */
 	MESSAGE_RETIRE,  /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
-	MESSAGE_KILL,    /* slot, serial; text: why: SIGKILL its group now */
+	MESSAGE_LIMIT,   /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
+	                       * taken, and it is killed (LIMIT_MEMORY: only counted and logged) */
 	MESSAGE_HOOK,    /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's path */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
 

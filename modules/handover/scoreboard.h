@@ -29,6 +29,7 @@ struct scoreboard_request {
 	uint8_t direct;    /* came by the door */
 	uint8_t upgraded;  /* a tunnel now */
 	uint16_t status;   /* 0 until the head of the answer is there */
+	uint32_t given_up; /* nobody waits for it any more: its client went away, or its balancer ended */
 	uint64_t since_ms; /* CLOCK_MONOTONIC of the dispatch; 0: no request */
 	char method[16];
 	char path[152];  /* cut, printable */
@@ -59,6 +60,11 @@ struct scoreboard_process {
 	_Atomic uint64_t last_used_ms; /* CLOCK_MONOTONIC of the newest session's beginning */
 	_Atomic uint64_t bytes_in, bytes_out;
 	_Atomic uint64_t errors; /* 5xx, cut answers */
+	/* spawner, every analytics_collection_rate; 0: never yet */
+	_Atomic uint64_t memory_kb; /* measured only where there is a limit */
+	_Atomic uint64_t cpu_ms;    /* processor time of its life */
+	_Atomic uint64_t sampled_ms;
+	_Atomic uint32_t stopped; /* by SIGSTOP and the like */
 	struct scoreboard_request requests[SCOREBOARD_REQUESTS];
 };
 

@@ -8,9 +8,10 @@
 #ifndef HANDOVER_SNAPSHOT_H
 #define HANDOVER_SNAPSHOT_H
 
+#include "handover/limit.h"
 #include "handover/scoreboard.h"
 
-enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 2 };
+enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 3 };
 
 struct snapshot_head {
 	uint32_t magic, version;
@@ -61,6 +62,9 @@ struct snapshot_group {
 	char failure_id[16]; /* the last spawn failure, "" when the newest spawn worked */
 	char failure[512];
 	int64_t failure_unix_us;
+	uint32_t limits[LIMIT_N]; /* how often each was reached */
+	int64_t evidence_unix_us; /* of the newest; 0: none */
+	char evidence[256];       /* its path */
 };
 
 struct snapshot_process {

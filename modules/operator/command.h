@@ -29,6 +29,7 @@ extern const struct command command_restart_app; /* the same, as the original ca
 extern const struct command command_reload;
 extern const struct command command_detach;
 extern const struct command command_reopen_logs;
+extern const struct command command_backtrace;
 
 /* The program called by one of the original's names; argv as main() has it. */
 int passenger_status_main(int argc, char **argv);

@@ -137,6 +137,7 @@ append_request(struct json *json, const struct scoreboard_request *request)
 		put_null(json, "status");
 	put_bool(json, "direct", request->direct != 0);
 	put_bool(json, "upgraded", request->upgraded != 0);
+	put_bool(json, "given_up", request->given_up != 0);
 	json_end_object(json);
 }
 
@@ -249,6 +250,16 @@ append_failure(struct json *json, const struct snapshot_group *group)
 }
 
 static void
+append_limits(struct json *json, const struct snapshot_group *group)
+{
+	open_object(json, "limits_reached");
+	for (int i = LIMIT_NONE + 1; i < LIMIT_N; i++)
+		put_number(json, limit_name((enum limit)i), group->limits[i]);
+	json_end_object(json);
+	text_or_null(json, "newest_evidence", group->evidence);
+}
+
+static void
 append_group(struct json *json, const struct view *view, uint32_t index, const struct status_style *style)
 {
 	const struct snapshot_group *group = &view->groups[index];
@@ -278,6 +289,7 @@ append_group(struct json *json, const struct view *view, uint32_t index, const s
 	                                      : "none");
 	append_failure(json, group);
 	append_counts(json, group);
+	append_limits(json, group);
 	open_array(json, "processes");
 	for (uint32_t i = 0; i < view_process_count(view, index); i++)
 		append_process(json, view_process(view, index, i), style);

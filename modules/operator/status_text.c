@@ -65,6 +65,8 @@ append_request(struct buf *out, const struct scoreboard_request *request)
 		buf_append_str(out, STR("  direct"));
 	if (request->upgraded)
 		buf_append_str(out, STR("  upgraded"));
+	if (request->given_up)
+		buf_append_str(out, STR("  given up"));
 	buf_append_char(out, '\n');
 }
 
@@ -126,6 +128,26 @@ append_failure(struct buf *out, const struct snapshot_group *group, const struct
 }
 
 static void
+append_limits(struct buf *out, const struct snapshot_group *group)
+{
+	bool any = false;
+	for (int i = 0; i < LIMIT_N; i++) {
+		if (group->limits[i] == 0)
+			continue;
+		buf_printf(out, "%s%s %" PRIu32 "x", any ? ", " : "  Limits reached: ", limit_name((enum limit)i),
+		           group->limits[i]);
+		any = true;
+	}
+	if (any)
+		buf_append_char(out, '\n');
+	if (group->evidence[0] == 0)
+		return;
+	buf_append_str(out, STR("  Newest evidence: "));
+	append_field(out, group->evidence);
+	buf_append_char(out, '\n');
+}
+
+static void
 append_group(struct buf *out, const struct view *view, uint32_t index, const struct status_style *style)
 {
 	const struct snapshot_group *group = &view->groups[index];
@@ -145,6 +167,7 @@ append_group(struct buf *out, const struct view *view, uint32_t index, const str
 	}
 	if (style->verbose && group->failure_id[0] != 0)
 		append_failure(out, group, view->head);
+	append_limits(out, group);
 	buf_printf(out, "  Requests in queue: %" PRIu32 "\n", group->queued);
 	for (uint32_t i = 0; i < view_process_count(view, index); i++)
 		append_process(out, view_process(view, index, i), style);

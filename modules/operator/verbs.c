@@ -211,6 +211,15 @@ static const struct arguments_table detach_table = {
 	.words_max = 1,
 };
 
+static bool
+read_pid(const struct arguments *arguments, const struct arguments_table *table, uint64_t *pid)
+{
+	if (arguments->word_count == 1 && str_to_u64(str_from(arguments->words[0]), pid) && *pid > 0 && *pid <= INT32_MAX)
+		return true;
+	output_complain("say which process: its PID, a number.\nUsage: %s", table->usage);
+	return false;
+}
+
 static int
 run_detach(int argc, char **argv)
 {
@@ -223,11 +232,8 @@ run_detach(int argc, char **argv)
 	enum arguments_result result = arguments_read(&detach_table, argc, argv, &arguments);
 	if (result != ARGUMENTS_READ)
 		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
-	if (arguments.word_count != 1 || !str_to_u64(str_from(arguments.words[0]), &request.number) ||
-	    request.number == 0 || request.number > INT32_MAX) {
-		output_complain("say which process: its PID, a number.\nUsage: %s", detach_table.usage);
+	if (!read_pid(&arguments, &detach_table, &request.number))
 		return COMMAND_REFUSED;
-	}
 	struct client_target target = {
 		.instance_dir = arguments.values[DETACH_INSTANCE_DIR],
 		.name = arguments.values[DETACH_INSTANCE],
@@ -238,6 +244,77 @@ run_detach(int argc, char **argv)
 	exit_code = report(&instance, &answer, text);
 	bool ignored = answer.code == CONTROL_NOT_FOUND && arguments.values[DETACH_IGNORE_PID] != NULL;
 	return ignored ? COMMAND_OK : exit_code;
+}
+
+/* --- backtrace ---------------------------------------------------------- */
+
+enum { BACKTRACE_INSTANCE, BACKTRACE_INSTANCE_DIR, BACKTRACE_N, EVIDENCE_BYTES_MAX = 4 * 1024 * 1024 };
+
+static const struct argument backtrace_options[BACKTRACE_N + 1] = {
+	[BACKTRACE_INSTANCE] = ARGUMENT_INSTANCE,
+	[BACKTRACE_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
+};
+
+static const struct arguments_table backtrace_table = {
+	.usage = "passenger backtrace PID [OPTIONS]",
+	.help = "Shows what an application process is doing, and does not disturb it: its\n"
+		"requests, memory, threads, the stacks of all threads as its language tells\n"
+		"them, open descriptors and last output. The text is kept as a file too\n"
+		"(evidence_dir).\n"
+		"Exit code: 0 shown; 1 no such process, no instance, or failure; 2 not allowed\n"
+		"or wrong usage.\n",
+	.options = backtrace_options,
+	.words_max = 1,
+};
+
+static int
+show_evidence(int fd, const char *path)
+{
+	struct buf text = {0}, out = {0};
+	char piece[16384];
+	ssize_t len;
+	struct str rest, line;
+	while (text.len < EVIDENCE_BYTES_MAX && (len = pread(fd, piece, sizeof(piece), (off_t)text.len)) > 0)
+		buf_append(&text, piece, (size_t)len);
+	close(fd);
+	rest = buf_str(&text);
+	while (str_split(&rest, '\n', &line)) {
+		output_append(&out, line, OUTPUT_UTF8);
+		buf_append_char(&out, '\n');
+	}
+	buf_append_str(&out, STR("Kept as "));
+	output_append(&out, str_from(path), OUTPUT_UTF8);
+	buf_append_char(&out, '\n');
+	bool written = output_write(STDOUT_FILENO, &out);
+	buf_free(&text);
+	buf_free(&out);
+	return written ? COMMAND_OK : COMMAND_FAILED;
+}
+
+static int
+run_backtrace(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct control_request request = {.verb = CONTROL_BACKTRACE};
+	struct control_answer answer;
+	struct instance instance;
+	int fd = -1;
+	enum arguments_result result = arguments_read(&backtrace_table, argc, argv, &arguments);
+	if (result != ARGUMENTS_READ)
+		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
+	if (!read_pid(&arguments, &backtrace_table, &request.number))
+		return COMMAND_REFUSED;
+	struct client_target target = {
+		.instance_dir = arguments.values[BACKTRACE_INSTANCE_DIR],
+		.name = arguments.values[BACKTRACE_INSTANCE],
+	};
+	if (client_find(&target, &instance) != CLIENT_FOUND || !client_ask(&instance, &request, &answer, &fd))
+		return COMMAND_FAILED;
+	if (answer.code == CONTROL_OK && fd >= 0)
+		return show_evidence(fd, answer.text);
+	if (fd >= 0)
+		close(fd);
+	return client_exit_code(&instance, &answer);
 }
 
 /* --- reopen-logs -------------------------------------------------------- */
@@ -332,6 +409,12 @@ const struct command command_detach = {
 	.name = "detach-process",
 	.summary = "take one process out of rotation and stop it",
 	.run = run_detach,
+};
+
+const struct command command_backtrace = {
+	.name = "backtrace",
+	.summary = "show what a process is doing: requests, stacks of its threads",
+	.run = run_backtrace,
 };
 
 const struct command command_reopen_logs = {

@@ -16,6 +16,7 @@ pool_init(struct pool *pool, struct loop *loop, struct scoreboard *scoreboard, c
 	list_init(&pool->starved);
 	pool->reaper.due = pool_reap;
 	pool->aside.due = pool_aside_due;
+	pool->limits.due = limits_due;
 }
 
 struct group *
@@ -73,6 +74,7 @@ pool_begin(struct pool *pool)
 		group_touch(container_of(node, struct group, node));
 	}
 	pool_reap_later(pool);
+	timer_set(pool->loop, &pool->limits, LIMITS_MS);
 }
 
 static void
@@ -85,6 +87,7 @@ process_free(struct process *process)
 	list_remove(&process->oob);
 	loop_soon_cancel(&process->pump);
 	timer_cancel(pool->loop, &process->drain);
+	timer_cancel(pool->loop, &process->ask_again);
 	pool->process_count--;
 }
 
@@ -111,6 +114,7 @@ pool_free(struct pool *pool)
 	}
 	timer_cancel(pool->loop, &pool->reaper);
 	timer_cancel(pool->loop, &pool->aside);
+	timer_cancel(pool->loop, &pool->limits);
 }
 
 /* ---- beside another balancer ---- */
@@ -229,8 +233,11 @@ pool_attach(struct pool *pool, const struct message_process *record)
 	pool->hooks.attached(pool->hooks.owner, process);
 	for (uint32_t i = process->doubt; i > 0; i--)
 		pool->hooks.doubted(pool->hooks.owner, process);
+	struct process *worn = group_worn(group);
 	if (process->state == PROCESS_ENABLED)
 		group_heap_insert(process);
+	if (process->state == PROCESS_ENABLED && worn != NULL)
+		group_detach(worn);
 	else if (process->state == PROCESS_DETACHED && record->generation < group->generation)
 		timer_set(pool->loop, &process->drain, group->app->drain_timeout_ms);
 	loop_soon(pool->loop, &process->pump);
@@ -386,13 +393,20 @@ group_wants_roll(const struct group *group)
 	return group->roll == ROLL_RUNNING && group->spawning == 0 && group_outdated(group) != NULL;
 }
 
+/* The same for one that has become too large. */
+static bool
+group_wants_fresh(const struct group *group)
+{
+	return group->spawning == 0 && group_worn(group) != NULL;
+}
+
 static bool
 group_wants(const struct group *group)
 {
 	bool decides = group->pool->state == POOL_SERVING;
 	if ((!decides && group->pool->state != POOL_HANDING_OVER) || !group->app->enabled || group->closes_ms != 0)
 		return false;
-	return (decides && group_wants_roll(group)) ||
+	return (decides && (group_wants_roll(group) || group_wants_fresh(group))) ||
 	       (group_may_grow(group) && ((decides && group_wants_minimum(group)) || group_wants_more(group)));
 }
 
@@ -412,8 +426,9 @@ pool_evict(struct pool *pool)
 	uint32_t wanted = 0;
 	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
-		bool rolls = group_wants_roll(group);
-		if ((group_waiting(group) == 0 && !rolls) || !group_asks(group) || pool_leaving(pool) > wanted++)
+		bool rolls = group_wants_roll(group), fresh = group_wants_fresh(group);
+		if ((group_waiting(group) == 0 && !rolls && !fresh) || !group_asks(group) ||
+		    pool_leaving(pool) > wanted++)
 			continue;
 		struct process *idlest = group_waiting(group) > 0 ? pool_idlest(pool, group) : NULL;
 		if (idlest != NULL)
@@ -421,6 +436,8 @@ pool_evict(struct pool *pool)
 		/* One of its own goes first, when the one before has gone. */
 		else if (rolls && group->processes[PROCESS_DETACHED].count == 0)
 			group_replace(group_outdated(group));
+		else if (fresh && group->processes[PROCESS_DETACHED].count == 0)
+			group_detach(group_worn(group));
 	}
 }
 

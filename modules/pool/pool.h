@@ -57,6 +57,7 @@ struct process {
 	uint32_t unasked;     /* places in doubt about which it could not even be asked */
 	struct timer ask_again;
 	uint64_t patience_ms; /* it must tell that it is free within that time; 0: drain_timeout */
+	uint64_t doubted_ms;  /* when the newest place came into doubt */
 	struct soon pump;     /* private */
 	struct timer drain;   /* DETACHED: it ends then, whatever it does; RETIRING: its tunnels do */
 	struct scoreboard_process *board;
@@ -64,6 +65,11 @@ struct process {
 	uint32_t claimed;                  /* as our column of the claims has it */
 	uint32_t foreign;                  /* the other balancer's column, when last looked at; 0: there is none */
 	uint64_t last_used_ms;             /* newest beginning of a session, or when it became idle */
+	enum limit reached; /* MEMORY: still in rotation, but a fresh one is to take its place; else it is being killed */
+	struct {
+		uint64_t sampled_ms, cpu_ms, since_cpu_ms,
+			processed; /* the newest sample; at the last sign of progress */
+	} work;
 	struct grave grave;
 };
 
@@ -92,7 +98,26 @@ void process_trust(struct process *process);
 void process_ask_later(struct process *process);
 
 /* The longest running session that holds a place, or NULL. */
-const struct session *process_oldest(const struct process *process);
+struct session *process_oldest(const struct process *process);
+
+/* ---- limits.c ---- */
+
+enum { LIMITS_MS = 1000 /* between two looks, at most */, STOPPED_PATIENCE_MS = 10000 };
+
+/* Looks at all processes; again before anything can be due. */
+void limits_due(struct timer *timer);
+/* The process has reached this limit: it is told to the spawner, which kills it (MEMORY: it is replaced). */
+void process_reached(struct process *process, enum limit limit, const char *format, ...) printf_like(3, 4);
+/* What an earlier balancer had running in its places in doubt: how long it may go on stands in the scoreboard. */
+void process_keep_requests(struct process *process);
+/* It did not tell in its time that it is free, or that it is alive at all. */
+void process_unanswered(struct process *process);
+/* DETACHED, and its time is over. */
+void process_too_slow(struct process *process);
+/* How long it may go on with a request that began then and for which nobody waits any more; patience_ms 0: as usual. */
+uint64_t process_patience_ms(const struct process *process, uint64_t since_ms, uint64_t patience_ms);
+/* The oldest in rotation that is to be replaced for its size, or NULL. */
+struct process *group_worn(const struct group *group);
 
 /* For status: the answer's head has come. */
 void session_note_status(struct session *session, uint16_t status);
@@ -235,7 +260,7 @@ enum {
 struct pool_hooks {
 	void (*spawn)(void *owner, struct group *group);
 	void (*retire)(void *owner, struct process *process);
-	void (*kill)(void *owner, struct process *process, const char *why);
+	void (*reached)(void *owner, struct process *process, enum limit limit, const char *how); /* see MESSAGE_LIMIT */
 	void (*queue_full)(void *owner, struct group *group, struct str path);
 	/* traffic's part in a process's life */
 	void (*attached)(void *owner, struct process *process);
@@ -266,6 +291,7 @@ struct pool {
 	struct timer reaper; /* next idle process to be considered */
 	uint32_t column;     /* ours, in the scoreboard's claims and sessions */
 	struct timer aside;  /* while there is another balancer: what it gives back is looked for */
+	struct timer limits; /* next look at what runs */
 	struct process *by_slot[SCOREBOARD_PROCESSES];
 	struct group *by_app[SCOREBOARD_GROUPS]; /* by app->id */
 };

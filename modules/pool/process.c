@@ -2,7 +2,10 @@
 
 #include <assert.h>
 
-enum { BUSYNESS_SHIFT = 32, ASK_AGAIN_MS = 1000 };
+enum { BUSYNESS_SHIFT = 32 };
+
+/* An upgraded connection may keep its thread for as long as it likes. */
+static const uint64_t PATIENCE_ENDLESS_MS = UINT64_MAX / 2;
 
 uint64_t
 process_busyness(const struct process *process)
@@ -113,6 +116,7 @@ session_show(struct session *session)
 		cell_begin(cell);
 		cell->direct = session_kind_is_direct(session->kind);
 		cell->upgraded = 0;
+		cell->given_up = 0;
 		cell->status = 0;
 		cell->since_ms = session->active_ms;
 		str_cut_z(cell->method, sizeof(cell->method), session->label.method);
@@ -132,14 +136,32 @@ session_cell(struct session *session)
 }
 
 static void
+cell_hide(struct scoreboard_request *cell)
+{
+	cell_begin(cell);
+	cell->since_ms = 0;
+	cell_commit(cell);
+}
+
+static void
 session_hide(struct session *session)
+{
+	struct scoreboard_request *cell = session_cell(session);
+	session->cell = 0;
+	if (cell != NULL)
+		cell_hide(cell);
+}
+
+/* It stays to be seen for as long as its place is in doubt. */
+static void
+session_give_up(struct session *session)
 {
 	struct scoreboard_request *cell = session_cell(session);
 	session->cell = 0;
 	if (cell == NULL)
 		return;
 	cell_begin(cell);
-	cell->since_ms = 0;
+	cell->given_up = 1;
 	cell_commit(cell);
 }
 
@@ -152,6 +174,24 @@ session_note_status(struct session *session, uint16_t status)
 	cell_begin(cell);
 	cell->status = status;
 	cell_commit(cell);
+}
+
+/* The oldest request that it may still be at work on though nobody waits for it; all: every one. */
+static void
+process_hide_given_up(struct process *process, bool all)
+{
+	struct scoreboard_request *oldest = NULL;
+	for (int i = 0; i < SCOREBOARD_REQUESTS; i++) {
+		struct scoreboard_request *cell = &process->board->requests[i];
+		if (cell->since_ms == 0 || !cell->given_up)
+			continue;
+		if (all)
+			cell_hide(cell);
+		else if (oldest == NULL || cell->since_ms < oldest->since_ms)
+			oldest = cell;
+	}
+	if (oldest != NULL)
+		cell_hide(oldest);
 }
 
 /* ---- places ---- */
@@ -185,6 +225,7 @@ session_activate(struct process *process, struct session *session)
 	session->process = process;
 	session->pid = process->record.pid;
 	session->active_ms = now;
+	session->limit = LIMIT_NONE;
 	list_append(&process->active, &session->node);
 	if (session_kind_needs_place(session->kind))
 		process->places++; /* process_claim() */
@@ -319,6 +360,7 @@ process_init(struct process *process, struct group *group, const struct message_
 	atomic_store_explicit(&board->serial, record->serial, memory_order_relaxed);
 	process_init_lists(process);
 	process->last_used_ms = record->started_ms;
+	process->doubted_ms = group->pool->loop->now_ms;
 	uint64_t used = atomic_load_explicit(&board->last_used_ms, memory_order_relaxed);
 	if (used > process->last_used_ms)
 		process->last_used_ms = used;
@@ -327,10 +369,7 @@ process_init(struct process *process, struct group *group, const struct message_
 	process_adopt_claims(process, !accompanied);
 	if (accompanied)
 		process->foreign = claims_foreign(process, atomic_load_explicit(&board->claims, memory_order_acquire));
-	for (int i = 0; i < SCOREBOARD_REQUESTS; i++) {
-		atomic_store_explicit(&board->requests[i].sequence, 0, memory_order_relaxed);
-		board->requests[i].since_ms = 0;
-	}
+	process_keep_requests(process);
 	process_publish(process);
 }
 
@@ -432,9 +471,11 @@ session_end(struct session *session)
 bool
 process_hold(struct process *process, uint64_t patience_ms)
 {
-	if (!process_can_tell(process))
+	/* A program of its own is only asked whether it lives, when it was silent for long. */
+	if (!process_can_tell(process) && (patience_ms == 0 || patience_ms == PATIENCE_ENDLESS_MS))
 		return false;
 	process->doubt++;
+	process->doubted_ms = process->group->pool->loop->now_ms;
 	process->patience_ms = patience_ms;
 	process_changed(process);
 	return true;
@@ -456,8 +497,14 @@ session_abandon(struct session *session)
 		session_end(session);
 		return;
 	}
+	uint64_t patience_ms = session->patience_ms;
+	if (process_can_tell(process))
+		patience_ms = process_patience_ms(process, session->active_ms, patience_ms);
+	/* Until the end of one that is killed: evidence is being taken. */
+	if (process_can_tell(process) || process->reached != LIMIT_NONE)
+		session_give_up(session);
 	session_leave(session);
-	process_doubt(process, session->patience_ms);
+	process_doubt(process, patience_ms);
 	process_freed(process);
 }
 
@@ -479,28 +526,8 @@ session_tunnel(struct session *session)
 		return;
 	}
 	process->places--;
-	process_doubt(process, 0);
+	process_doubt(process, PATIENCE_ENDLESS_MS);
 	process_freed(process);
-}
-
-static void
-process_asks_again(struct timer *timer)
-{
-	struct process *process = container_of(timer, struct process, ask_again);
-	struct pool *pool = process->group->pool;
-	uint32_t left = process->unasked;
-	process->unasked = 0;
-	while (left-- > 0)
-		pool->hooks.doubted(pool->hooks.owner, process);
-}
-
-void
-process_ask_later(struct process *process)
-{
-	process->unasked++;
-	process->ask_again.due = process_asks_again;
-	if (!timer_is_set(&process->ask_again))
-		timer_set(process->group->pool->loop, &process->ask_again, ASK_AGAIN_MS);
 }
 
 void
@@ -509,14 +536,15 @@ process_trust(struct process *process)
 	if (process->doubt == 0)
 		return;
 	process->doubt--;
+	process_hide_given_up(process, process->doubt == 0);
 	process_freed(process);
 }
 
-const struct session *
+struct session *
 process_oldest(const struct process *process)
 {
 	list_each (&process->active, node) {
-		const struct session *session = container_of(node, struct session, node);
+		struct session *session = container_of(node, struct session, node);
 		if (session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind))
 			return session;
 	}

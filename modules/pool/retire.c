@@ -45,13 +45,12 @@ void
 process_drain_due(struct timer *timer)
 {
 	struct process *process = container_of(timer, struct process, drain);
-	struct pool *pool = process->group->pool;
 	if (process->state == PROCESS_DETACHED && process_has_only_tunnels(process)) {
 		process_retire(process);
 		return;
 	}
 	if (process->state == PROCESS_DETACHED) {
-		pool->hooks.kill(pool->hooks.owner, process, "it was replaced and did not finish within drain_timeout");
+		process_too_slow(process);
 		return;
 	}
 	list_each (&process->active, node) {

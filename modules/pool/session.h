@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/str.h"
+#include "handover/limit.h"
 #include "system/loop.h"
 
 struct group;
@@ -69,6 +70,7 @@ struct session {
 	uint64_t queued_ms;      /* when it began to wait */
 	uint64_t active_ms;      /* when it got its place */
 	uint8_t cell;            /* private: scoreboard cell + 1 */
+	enum limit limit;        /* that its process reached while it ran there: no other one is to suffer the same */
 	int32_t pid;             /* of the process it has or had; 0: none yet */
 	uint64_t patience_ms;    /* after session_abandon(): how long its process may stay silent; 0: drain_timeout */
 	struct timer timer;      /* private: limit of waiting */

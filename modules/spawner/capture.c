@@ -9,9 +9,30 @@
 
 enum { READ_BYTES = 16384 };
 
+/* Belongs to the stacks that somebody wants. */
+static bool
+copied(struct capture *capture, struct str text)
+{
+	bool ends = str_starts(text, STR("========== end"));
+
+	if (capture->copy_mode == CAPTURE_COPY_MARKED && str_starts(text, STR("========== Process")))
+		capture->copy_mode = CAPTURE_IN_MARKS;
+	if (capture->copy_mode != CAPTURE_IN_MARKS && capture->copy_mode != CAPTURE_COPY_ALL)
+		return false;
+	if (capture->copy->len + text.len < capture->copy_max) {
+		buf_append_str(capture->copy, text);
+		buf_append_char(capture->copy, '\n');
+	}
+	if (ends)
+		capture->copied(capture);
+	return true;
+}
+
 static void
 forward(struct capture *capture, struct str text)
 {
+	if (capture->copy != NULL && copied(capture, text))
+		return;
 	if (text.len > 0 && text.data[text.len - 1] == '\r')
 		text.len--;
 	const struct capture_sink *sink = capture->sink;

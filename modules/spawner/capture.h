@@ -23,6 +23,14 @@ struct capture_sink {
 	bool bare; /* without the prefix */
 };
 
+/* What is done with lines while somebody wants stacks. */
+enum capture_copy_mode {
+	CAPTURE_COPY_MARKED, /* those from "========== Process" to "========== end" are copied instead of logged */
+	CAPTURE_IN_MARKS,
+	CAPTURE_COPY_ALL,
+	CAPTURE_COPIED /* the end was seen: nothing more */
+};
+
 struct capture {
 	const struct capture_sink *sink;
 	struct watch watch;
@@ -31,6 +39,10 @@ struct capture {
 	struct buf line;  /* begun and not ended */
 	char *tail;       /* ring, from malloc when there is something */
 	size_t tail_at, tail_len;
+	struct buf *copy; /* NULL: nobody wants stacks; set with the other three */
+	size_t copy_max;
+	enum capture_copy_mode copy_mode;
+	void (*copied)(struct capture *capture); /* the end was seen */
 };
 
 /* Takes the descriptor: the non-blocking read end of a pipe.  sink outlives the capture, and may change. */

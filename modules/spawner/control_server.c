@@ -19,6 +19,7 @@ struct control_client {
 	struct watch watch;
 	struct timer deadline;
 	uint32_t uid;
+	uint64_t id;
 	struct grave grave;
 };
 
@@ -75,6 +76,7 @@ client_request(struct control_client *client, struct control_request *request)
 	enum control_right right = server->events->right(server, client->uid);
 	int fd = -1;
 
+	server->serving = client->id;
 	request->name[sizeof(request->name) - 1] = '\0';
 	if (request->magic != CONTROL_MAGIC || request->verb >= CONTROL_VERB_N) {
 		str_cut_z(answer.text, sizeof(answer.text), STR("that is no request of this version of passenger"));
@@ -144,6 +146,7 @@ accept_one(struct control_server *server, int fd)
 		abort();
 	client->server = server;
 	client->uid = uid;
+	client->id = ++server->last_id;
 	client->deadline.due = client_due;
 	client->grave.bury = client_bury;
 	if (!watch_add(server->loop, &client->watch, fd, EPOLLIN, client_ready)) {
@@ -187,6 +190,19 @@ control_server_open(struct control_server *server, struct loop *loop, const char
 		return false;
 	}
 	return true;
+}
+
+void
+control_server_answer(struct control_server *server, uint64_t id, enum control_code code, const char *text, int fd)
+{
+	struct control_answer answer = {.magic = CONTROL_MAGIC, .code = code};
+
+	str_cut_z(answer.text, sizeof(answer.text), str_from(text));
+	list_each (&server->clients, node) {
+		struct control_client *client = container_of(node, struct control_client, node);
+		if (client->state == CLIENT_WAITING && client->id == id)
+			client_answer(client, &answer, fd);
+	}
 }
 
 void

@@ -32,11 +32,15 @@ struct control_server {
 	const struct control_events *events;
 	void *owner;
 	struct list clients;
+	uint64_t serving; /* whose request is being done: for an answer to him alone, later */
+	uint64_t last_id;
 };
 
 /* events and owner are set before. False and a sentence. */
 bool control_server_open(struct control_server *server, struct loop *loop, const char *path, char *error,
                          size_t error_size) must_check;
+/* One that waits, if he still does, gets this answer; fd: goes with it and stays the caller's, or -1. */
+void control_server_answer(struct control_server *server, uint64_t id, enum control_code code, const char *text, int fd);
 /* All that wait get this answer. */
 void control_server_answer_waiting(struct control_server *server, enum control_code code, const char *text);
 void control_server_close(struct control_server *server);

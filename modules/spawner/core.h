@@ -8,6 +8,7 @@
 #define SPAWNER_CORE_H
 
 #include "spawner/control_server.h"
+#include "spawner/evidence.h"
 #include "spawner/hooks.h"
 #include "spawner/listeners.h"
 #include "spawner/log_files.h"
@@ -42,8 +43,9 @@ struct spawner {
 	struct restart_files restart_files;
 	struct hooks hooks;
 	uint64_t crowd_ms[SCOREBOARD_GROUPS]; /* CLOCK_MONOTONIC of the last hook that a request has run */
-	struct timer sampling;                /* CPU figures, while there are processes */
-	struct timer strays;                  /* looks for what ended applications left behind */
+	struct evidence_store evidence;
+	struct timer sampling; /* CPU figures, while there are processes */
+	struct timer strays;   /* looks for what ended applications left behind */
 	char instance_name[80];
 };
 

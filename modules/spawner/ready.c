@@ -159,6 +159,16 @@ control_ready(struct watch *watch, uint32_t events)
 		control_read(worker);
 }
 
+bool
+ready_command(struct worker *worker, struct str line)
+{
+	if (worker->control.ready == NULL)
+		return false;
+	buf_append_str(&worker->control_out, line);
+	watch_change(worker->table->loop, &worker->control, EPOLLIN | EPOLLOUT);
+	return true;
+}
+
 /* --- a program's port ------------------------------------------------------------- */
 
 enum ready_port

@@ -13,6 +13,9 @@
  * (taken), or -1 for a program, which is looked at until it is. */
 void ready_begin(struct worker *worker, int control_fd);
 
+/* One line to the loader, when it takes it.  False: there is none. */
+bool ready_command(struct worker *worker, struct str line) must_check;
+
 /* What a line of a loader says. */
 enum ready_line { READY_LINE_READY, READY_LINE_ERROR, READY_LINE_OTHER };
 enum ready_line ready_line_read(struct str line, int32_t *concurrency, bool *bypass, struct str *error);

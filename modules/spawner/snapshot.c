@@ -57,6 +57,8 @@ sample_cpu(struct worker *worker, uint64_t now_ms)
 	metrics->cpu_at_ms = now_ms;
 	metrics->threads = stat.threads;
 	metrics->vsize_kb = stat.vsize_kb;
+	metrics->resident_kb = stat.rss_kb;
+	metrics->state = stat.state;
 	if (metrics->memory_at_ms == 0)
 		metrics->memory.rss = stat.rss_kb;
 }
@@ -237,6 +239,10 @@ fill_group(const struct snapshot_source *source, const struct app_config *app, u
 		group->response_histogram[i] = figure(&board->response_histogram[i]);
 		group->queue_histogram[i] = figure(&board->queue_histogram[i]);
 	}
+	const struct evidence_record *record = &source->evidence->records[app->id];
+	memcpy(group->limits, record->reached, sizeof(group->limits));
+	group->evidence_unix_us = record->unix_us;
+	str_cut_z(group->evidence, sizeof(group->evidence), str_from(record->path));
 	if (attempts->last != NULL) {
 		str_cut_z(group->failure_id, sizeof(group->failure_id), str_from(attempts->last->id));
 		str_cut_z(group->failure, sizeof(group->failure), str_from(attempts->last->summary));
@@ -318,6 +324,50 @@ fill_process(const struct snapshot_source *source, const struct snapshot_view *v
 	str_cut_z(process->user, sizeof(process->user), str_from(worker->user));
 	if (view->verbose)
 		fill_secrets(worker, process);
+}
+
+/* --- for the limits ------------------------------------------------------------------------ */
+
+/* What is measured is costly only for a large process, and then worth it. */
+static void
+publish(struct worker *worker, uint64_t now_ms)
+{
+	struct scoreboard_process *board = &worker->table->board->processes[worker->record.slot];
+	struct worker_metrics *metrics = &worker->metrics;
+	const struct app_config *app = worker->app;
+	uint64_t limit =
+		app->memory_limit != 0 && (app->hard_memory_limit == 0 || app->memory_limit < app->hard_memory_limit)
+			? app->memory_limit
+			: app->hard_memory_limit;
+	struct procfs_memory memory;
+
+	uint64_t kb = limit > 0 ? metrics->resident_kb + procfs_swap_kb(worker->record.pid) : 0;
+	/* shared memory counts by its share only: that is at most as much */
+	if (limit > 0 && kb >= limit / 1024 && procfs_memory(worker->record.pid, &memory)) {
+		metrics->memory = memory;
+		metrics->memory_at_ms = now_ms;
+		kb = memory.pss + memory.swap;
+	}
+	atomic_store_explicit(&board->memory_kb, kb, memory_order_relaxed);
+	atomic_store_explicit(&board->cpu_ms, metrics->cpu_ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&board->stopped, metrics->state == 'T', memory_order_relaxed);
+	atomic_store_explicit(&board->sampled_ms, now_ms, memory_order_release);
+}
+
+void
+snapshot_sample_all(struct workers *workers)
+{
+	uint64_t now_ms = clock_monotonic_ms();
+
+	snapshot_sample_cpu(workers, 1);
+	for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
+		list_each (&workers->states[state], node) {
+			struct worker *worker = container_of(node, struct worker, node);
+			if (worker->has_slot && worker->metrics.cpu_at_ms != 0)
+				publish(worker, now_ms);
+		}
+	}
 }
 
 /* --- all of it ---------------------------------------------------------------------------- */

@@ -7,16 +7,18 @@
 #ifndef SPAWNER_SNAPSHOT_H
 #define SPAWNER_SNAPSHOT_H
 
+#include "spawner/evidence.h"
 #include "spawner/listeners.h"
 #include "spawner/supervisor.h"
 #include "spawner/worker.h"
 
-enum { SNAPSHOT_BUDGET_MS = 25, SNAPSHOT_CPU_FRESH_MS = 1000, SNAPSHOT_SAMPLE_MS = 5000 };
+enum { SNAPSHOT_BUDGET_MS = 25, SNAPSHOT_CPU_FRESH_MS = 1000 };
 
 struct snapshot_source {
 	struct workers *workers;
 	const struct supervisor *supervisor;
 	const struct listeners *listeners;
+	const struct evidence_store *evidence;
 	const char *instance_name;
 	int64_t started_unix_us;
 	uint64_t own_memory_at_ms, balancer_memory_at_ms;
@@ -33,6 +35,8 @@ struct snapshot_view {
 /* A sealed memfd, *bytes long; -1 and errno. */
 int snapshot_take(struct snapshot_source *source, const struct snapshot_view *view, uint64_t *bytes) must_check;
 
+/* Measures all of them, and writes to the scoreboard what limits are about. */
+void snapshot_sample_all(struct workers *workers);
 /* CPU figures of all processes whose last ones are at least this old. */
 void snapshot_sample_cpu(struct workers *workers, uint64_t older_than_ms);
 

@@ -98,7 +98,7 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 {
 	struct spawner *spawner = supervisor->owner;
 	struct worker *worker = workers_by_serial(&spawner->workers, message->slot, message->serial);
-	char why[256];
+	char why[EVIDENCE_WHY_BYTES];
 
 	(void)fds;
 	(void)fd_count;
@@ -111,10 +111,16 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 		if (worker != NULL)
 			worker_retire(worker);
 		break;
-	case MESSAGE_KILL:
+	case MESSAGE_LIMIT:
 		log_escape(why, sizeof(why), str_make(message->text, message->text_len));
-		if (worker != NULL)
-			worker_kill(worker, why);
+		if (message->number == LIMIT_NONE || message->number >= LIMIT_N) {
+			log_critical("the balancer named a limit that there is not; killing it");
+			child_signal_group(&supervisor->child, SIGKILL);
+		} else if (worker != NULL && message->number == LIMIT_MEMORY) {
+			evidence_limit(&spawner->evidence, worker, LIMIT_MEMORY, why);
+		} else if (worker != NULL) {
+			worker_condemn(worker, (enum limit)message->number, why);
+		}
 		break;
 	case MESSAGE_HOOK:
 		do_hook(spawner, message);
@@ -134,6 +140,14 @@ static void
 balancer_started(struct supervisor *supervisor)
 {
 	tell_everything(supervisor->owner);
+}
+
+static void
+balancer_hung(struct supervisor *supervisor, const char *why)
+{
+	struct spawner *spawner = supervisor->owner;
+
+	evidence_balancer(&spawner->evidence, supervisor->child.pid, why);
 }
 
 static void
@@ -188,7 +202,7 @@ worker_is_ready(struct worker *worker)
 	tell_process(spawner, worker);
 	run_hook(worker, CONFIG_HOOK_ATTACHED_PROCESS, NULL);
 	if (!timer_is_set(&spawner->sampling))
-		timer_set(&spawner->loop, &spawner->sampling, SNAPSHOT_SAMPLE_MS);
+		timer_set(&spawner->loop, &spawner->sampling, spawner->config->analytics_collection_rate_ms);
 }
 
 static void
@@ -209,6 +223,35 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	const struct hook_fact facts[] = {{"PASSENGER_ERROR_ID", failure->id},
 	                                  {"PASSENGER_ERROR_MESSAGE", failure->summary}};
 	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_SPAWN_FAILED, facts, array_count(facts));
+}
+
+/* Before it is killed: the request that has run for longest is the one. */
+static void
+run_hook_too_long(const struct worker *worker)
+{
+	struct spawner *spawner = worker->table->owner;
+	const struct scoreboard_process *board = &spawner->board->processes[worker->record.slot];
+	struct scoreboard_request request, oldest = {0};
+	char pid[16];
+
+	for (size_t i = 0; i < SCOREBOARD_REQUESTS; i++)
+		if (scoreboard_read_request(&board->requests[i], &request) && !request.upgraded &&
+		    (oldest.since_ms == 0 || request.since_ms < oldest.since_ms))
+			memcpy((void *)&oldest, &request, sizeof(oldest));
+	const struct hook_fact facts[] = {
+		{"PASSENGER_PROCESS_PID", pid}, {"PASSENGER_APP_ID", pid}, {"PASSENGER_REQUEST_PATH", oldest.path}};
+	str_format(pid, sizeof(pid), "%d", worker->record.pid);
+	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_MAX_REQUEST_TIME_REACHED, facts, array_count(facts));
+}
+
+static void
+worker_reached(struct worker *worker, enum limit limit, const char *why)
+{
+	struct spawner *spawner = worker->table->owner;
+
+	if (limit == LIMIT_MAX_REQUEST_TIME && worker->has_slot)
+		run_hook_too_long(worker);
+	evidence_limit(&spawner->evidence, worker, limit, why);
 }
 
 static void
@@ -233,8 +276,8 @@ sampling_due(struct timer *timer)
 
 	if (workers_count(&spawner->workers) == 0)
 		return;
-	snapshot_sample_cpu(&spawner->workers, SNAPSHOT_CPU_FRESH_MS);
-	timer_set(&spawner->loop, timer, SNAPSHOT_SAMPLE_MS);
+	snapshot_sample_all(&spawner->workers);
+	timer_set(&spawner->loop, timer, spawner->config->analytics_collection_rate_ms);
 }
 
 /* --- restart.txt ------------------------------------------------------------------------ */
@@ -284,12 +327,15 @@ static const struct supervisor_events supervisor_events = {
 	.started = balancer_started,
 	.message = from_balancer,
 	.serving = balancer_serving,
+	.hung = balancer_hung,
 	.ended = balancer_ended,
 };
 
 static const struct worker_events worker_events = {
 	.ready = worker_is_ready,
 	.failed = worker_has_failed,
+	.limit = worker_reached,
+	.reaped = evidence_reaped,
 	.gone = worker_is_gone,
 	.ended = worker_has_ended,
 };
@@ -330,6 +376,9 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->snapshot.workers = &spawner->workers;
 	spawner->snapshot.supervisor = &spawner->supervisor;
 	spawner->snapshot.listeners = start->listeners;
+	spawner->snapshot.evidence = &spawner->evidence;
+	spawner->evidence.board = spawner->board;
+	spawner->evidence.answered = verbs_evidence;
 	spawner->snapshot.instance_name = spawner->instance_name;
 	spawner->snapshot.started_unix_us = clock_unix_us();
 	spawner->control.events = &verbs_control_events;
@@ -385,6 +434,7 @@ begin(struct spawner *spawner, const struct spawner_start *start)
 	/* one application's wrong log is no reason for the others not to run */
 	if (!log_files_open_sinks(spawner->workers.sinks, spawner->config, error))
 		log_error("%s; the output goes to the main log", error);
+	evidence_open(&spawner->evidence, spawner->place->dir_fd, spawner->place->dir, spawner->config->evidence_dir);
 	notify_open(&spawner->notify, &spawner->loop);
 	spawner->config_fd = tell_config_fd(spawner->config);
 	if (spawner->config_fd < 0)
@@ -408,7 +458,7 @@ spawner_run(const struct spawner_start *start)
 
 	if (spawner == NULL)
 		abort();
-	spawner->board_fd = spawner->config_fd = -1;
+	spawner->board_fd = spawner->config_fd = spawner->evidence.dir_fd = -1;
 	spawner->logs = (struct log_files){.access_fd = -1, .slow_fd = -1};
 	spawner->notify.fd = -1;
 	spawner->config = start->config;

@@ -102,40 +102,19 @@ balancer_ended(struct child *child, const struct child_end *end)
 /* --- its life ----------------------------------------------------------------------- */
 
 static void
-log_evidence(struct supervisor *supervisor, uint64_t age_ms)
-{
-	struct procfs_stat stat;
-	char path[40], where[64] = "?";
-
-	str_format(path, sizeof(path), "/proc/%d/wchan", supervisor->child.pid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		ssize_t len = read(fd, where, sizeof(where) - 1);
-		where[len > 0 ? len : 0] = '\0';
-		close(fd);
-	}
-	if (!procfs_stat(supervisor->child.pid, &stat))
-		memset(&stat, 0, sizeof(stat));
-	log_critical("the balancer (pid %d) gave no sign of life for %llu ms: it waits in \"%s\", used %llu ticks of "
-	             "CPU, has %u "
-	             "clients and ended %llu requests; killing it",
-	             supervisor->child.pid, (unsigned long long)age_ms, where, (unsigned long long)stat.cpu_ticks,
-	             atomic_load(&supervisor->board->clients),
-	             (unsigned long long)atomic_load(&supervisor->board->requests));
-}
-
-static void
 check_beat(struct supervisor *supervisor)
 {
 	uint64_t now_ms = supervisor->loop->now_ms;
 	uint64_t age_ms = supervisor_beat_age_ms(supervisor);
+	char why[80];
 
 	/* if we did not run ourselves (a frozen container), neither did it: it gets its time again */
 	if (now_ms - supervisor->checked_ms > SUPERVISOR_CHECK_MS + LATE_MS)
 		supervisor->forgiven_until_ms = now_ms + SUPERVISOR_BEAT_MAX_MS;
 	supervisor->checked_ms = now_ms;
 	if (age_ms >= SUPERVISOR_BEAT_MAX_MS && now_ms >= supervisor->forgiven_until_ms) {
-		log_evidence(supervisor, age_ms);
+		str_format(why, sizeof(why), "gave no sign of life for %llu ms", (unsigned long long)age_ms);
+		supervisor->events->hung(supervisor, why);
 		child_signal_group(&supervisor->child, SIGKILL);
 	}
 	timer_set(supervisor->loop, &supervisor->check, SUPERVISOR_CHECK_MS);

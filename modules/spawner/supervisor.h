@@ -40,7 +40,8 @@ struct supervisor_events {
 	void (*started)(struct supervisor *supervisor); /* the opening sequence is to be sent */
 	void (*message)(struct supervisor *supervisor, struct message *message, int *fds, size_t fd_count);
 	void (*serving)(struct supervisor *supervisor);
-	void (*ended)(struct supervisor *supervisor); /* IDLE now */
+	void (*hung)(struct supervisor *supervisor, const char *why); /* it is killed afterwards */
+	void (*ended)(struct supervisor *supervisor);                 /* IDLE now */
 };
 
 struct supervisor {

@@ -159,6 +159,30 @@ do_detach(struct spawner *spawner, uint64_t pid, struct control_answer *out)
 	}
 }
 
+void
+verbs_evidence(struct evidence_store *store, uint64_t who, int fd, const char *text)
+{
+	struct spawner *spawner = container_of(store, struct spawner, evidence);
+
+	control_server_answer(&spawner->control, who, fd >= 0 ? CONTROL_OK : CONTROL_FAILED, text, fd);
+}
+
+/* False: the answer comes later. */
+static bool
+do_backtrace(struct spawner *spawner, uint64_t pid, struct control_answer *out)
+{
+	struct worker *worker = pid <= INT32_MAX ? workers_by_pid(&spawner->workers, (int32_t)pid) : NULL;
+
+	if (worker == NULL)
+		answer(out, CONTROL_NOT_FOUND, "there is no application process %llu", (unsigned long long)pid);
+	else if (evidence_ask(&spawner->evidence, worker, spawner->control.serving))
+		return false;
+	else
+		answer(out, CONTROL_FAILED, "process %d is being looked at already; try again in a moment",
+		       worker->record.pid);
+	return true;
+}
+
 static bool
 control_request(struct control_server *server, const struct control_request *request, uint32_t uid,
                 enum control_right right, struct control_answer *out, int *fd)
@@ -186,6 +210,8 @@ control_request(struct control_server *server, const struct control_request *req
 	case CONTROL_DETACH:
 		do_detach(spawner, request->number, out);
 		return true;
+	case CONTROL_BACKTRACE:
+		return do_backtrace(spawner, request->number, out);
 	default:
 		answer(out, CONTROL_BAD, "this passenger (%s) does not know that request", PASSENGER_VERSION);
 		return true;

@@ -7,6 +7,9 @@
 
 #include "spawner/core.h"
 
+/* As evidence_store.answered. */
+void verbs_evidence(struct evidence_store *store, uint64_t who, int fd, const char *text);
+
 extern const struct control_events verbs_control_events;
 
 /* Opens all logs anew and hands them on; false and a sentence. */

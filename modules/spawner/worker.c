@@ -88,9 +88,10 @@ worker_move(struct worker *worker, enum worker_state state)
 {
 	static const bool legal[WORKER_STATE_N][WORKER_STATE_N] = {
 		[WORKER_STARTING] = {[WORKER_RUNNING] = true, [WORKER_FAILED] = true, [WORKER_KILLED] = true},
-		[WORKER_RUNNING] = {[WORKER_RETIRING] = true, [WORKER_KILLED] = true},
-		[WORKER_RETIRING] = {[WORKER_TERMINATING] = true, [WORKER_KILLED] = true},
-		[WORKER_TERMINATING] = {[WORKER_KILLED] = true},
+		[WORKER_RUNNING] = {[WORKER_RETIRING] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
+		[WORKER_RETIRING] = {[WORKER_TERMINATING] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
+		[WORKER_TERMINATING] = {[WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
+		[WORKER_CONDEMNED] = {[WORKER_KILLED] = true},
 		[WORKER_FAILED] = {[WORKER_STARTING] = true, [WORKER_KILLED] = true},
 	};
 
@@ -341,9 +342,16 @@ starting_due(struct worker *worker)
 	if (worker->app->readiness == APP_READY_CONTROL && worker->control.ready == NULL)
 		worker_fail(worker, 0, "it closed its control descriptor before it was ready");
 	else
-		worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s): still at %s",
-		            (unsigned long long)worker->app->start_timeout_ms / 1000,
-		            (unsigned long long)worker->app->start_timeout_ms % 1000, worker_step(worker));
+		worker->table->events->limit(worker, LIMIT_START, "it is not ready");
+}
+
+void
+worker_start_failed(struct worker *worker, const char *evidence)
+{
+	worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s): still at %s%s%s",
+	            (unsigned long long)worker->app->start_timeout_ms / 1000,
+	            (unsigned long long)worker->app->start_timeout_ms % 1000, worker_step(worker),
+	            evidence != NULL ? "; evidence: " : "", evidence != NULL ? evidence : "");
 }
 
 static void
@@ -362,12 +370,17 @@ worker_due(struct timer *timer)
 		timer_set(loop, &worker->timer, worker->term_ms);
 		break;
 	case WORKER_TERMINATING:
-		worker_kill(worker, "it did not stop at SIGTERM");
+		/* at once: somebody is in a hurry */
+		if (worker->drain_ms == 0)
+			worker_kill(worker, "it did not stop at SIGTERM");
+		else
+			worker_condemn(worker, LIMIT_DRAIN, "it did not stop at SIGTERM");
 		break;
 	case WORKER_FAILED:
 		failed_due(worker);
 		break;
 	case WORKER_RUNNING:
+	case WORKER_CONDEMNED:
 	case WORKER_KILLED:
 	case WORKER_STATE_N:
 		break;
@@ -405,7 +418,24 @@ worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 void
 worker_retire(struct worker *worker)
 {
+	struct procfs_stat stat;
+
+	/* it will not hear of it */
+	if (worker->state == WORKER_RUNNING && procfs_stat(worker->child.pid, &stat) && stat.state == 'T') {
+		worker_condemn(worker, LIMIT_RESPONSE, "it is stopped by a signal (SIGSTOP or its like)");
+		return;
+	}
 	worker_retire_within(worker, worker->app->drain_timeout_ms, WORKER_TERM_MS);
+}
+
+void
+worker_condemn(struct worker *worker, enum limit limit, const char *why)
+{
+	if (worker->state != WORKER_RUNNING && worker->state != WORKER_RETIRING && worker->state != WORKER_TERMINATING)
+		return;
+	worker_move(worker, WORKER_CONDEMNED);
+	timer_cancel(worker->table->loop, &worker->timer);
+	worker->table->events->limit(worker, limit, why);
 }
 
 void
@@ -474,6 +504,7 @@ worker_ended(struct child *child, const struct child_end *end)
 
 	child_end_text(end, how);
 	capture_close(&worker->capture);
+	worker->table->events->reaped(worker);
 	if (worker->state == WORKER_STARTING)
 		ended_starting(worker, how);
 	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {

@@ -16,6 +16,9 @@
  *                           v             reaped        v
  *                         (none) <---------------   KILLED: SIGKILL to the group
  *
+ * From RUNNING, RETIRING and TERMINATING it also becomes CONDEMNED when it has reached a limit: evidence is
+ * taken (evidence.h), then it is KILLED.  So is one that does not stop at SIGTERM in its time.
+ *
  * A preloader (preloader.h) is a worker without door and slot.  A process that it is to fork is STARTING
  * without a pid until it has said hello.
  *
@@ -48,6 +51,7 @@ enum worker_state {
 	WORKER_RUNNING,
 	WORKER_RETIRING,
 	WORKER_TERMINATING,
+	WORKER_CONDEMNED, /* it has reached a limit: evidence is taken, then it is killed */
 	WORKER_KILLED,
 	WORKER_FAILED,
 	WORKER_STATE_N
@@ -59,6 +63,8 @@ struct worker_metrics {
 	uint64_t cpu_ticks;
 	uint64_t cpu_permille;
 	uint64_t memory_at_ms; /* 0: never read */
+	uint64_t resident_kb;
+	char state; /* as in /proc/PID/stat */
 	struct procfs_memory memory;
 	uint64_t vsize_kb;
 	uint32_t threads, descriptors;
@@ -97,6 +103,7 @@ struct worker {
 	uint32_t port_tries;
 	bool (*again)(struct worker *worker); /* starts it once more on another port; false: it was given up and reported */
 	struct failure *failure;              /* FAILED: until it is reported */
+	struct evidence *evidence;            /* while it is taken; evidence.h's */
 	const struct worker_role *role;       /* NULL: it serves requests */
 	char preloader[40];                   /* gupid of the one that forked it; "": none */
 	uint32_t forks;                       /* how often a preloader was told to fork it */
@@ -115,6 +122,9 @@ struct worker {
 struct worker_events {
 	void (*ready)(struct worker *worker); /* has a door and a slot now */
 	void (*failed)(struct worker *worker, const struct failure *failure);
+	void (*limit)(struct worker *worker, enum limit limit, const char *why); /* evidence is to be taken, then
+	                                                                          * worker_kill() or worker_start_failed() */
+	void (*reaped)(struct worker *worker);                /* whatever it was, and all that it wrote was read */
 	void (*gone)(struct worker *worker, const char *how); /* was ready; its slot and sockets are still there */
 	void (*ended)(struct workers *workers); /* one worker fewer of any state; its memory goes at the turn's end */
 };
@@ -176,6 +186,10 @@ void worker_reset(struct worker *worker);
 /* Down the ladder, in the application's own times or in these. One that is on it already only ever goes faster. */
 void worker_retire(struct worker *worker);
 void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);
+/* It has reached this limit: evidence, then SIGKILL. */
+void worker_condemn(struct worker *worker, enum limit limit, const char *why);
+/* STARTING: its time is over; evidence: a file, or NULL. */
+void worker_start_failed(struct worker *worker, const char *evidence);
 /* SIGKILL to the group now. */
 void worker_kill(struct worker *worker, const char *why);
 /* What it is doing, or was when it failed: "loading the application". */

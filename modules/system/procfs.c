@@ -82,6 +82,20 @@ procfs_memory(int32_t pid, struct procfs_memory *memory)
 	return memory->rss > 0;
 }
 
+uint64_t
+procfs_swap_kb(int32_t pid)
+{
+	char text[4096];
+	struct str line;
+	uint64_t kb = 0;
+
+	ssize_t len = process_file_read(pid, "status", text, sizeof(text));
+	struct str rest = str_make(text, len > 0 ? (size_t)len : 0);
+	while (str_split(&rest, '\n', &line) && !kb_of_line(line, "VmSwap:", &kb))
+		continue;
+	return kb;
+}
+
 /* Blank-separated words, at most max; how many. */
 static size_t
 words_of(const char *text, struct str *words, size_t max)
@@ -124,6 +138,7 @@ procfs_stat(int32_t pid, struct procfs_stat *stat)
 	/* numbered as in proc_pid_stat(5), from the third field on */
 	if (words_of(after + 1, words, STAT_WORDS) != STAT_WORDS)
 		return false;
+	stat->state = words[0].data[0];
 	stat->parent = (int32_t)number_of(words[1]);
 	stat->group = (int32_t)number_of(words[2]);
 	stat->session = (int32_t)number_of(words[3]);

@@ -15,6 +15,7 @@ struct procfs_memory { /* KiB */
 
 struct procfs_stat {
 	int32_t parent, group, session;
+	char state;         /* R S D Z T (stopped) t (by a debugger) … */
 	uint64_t cpu_ticks; /* user and system, of the process without its children; USER_HZ a second */
 	uint32_t threads;
 	uint64_t vsize_kb, rss_kb;
@@ -24,6 +25,8 @@ struct procfs_stat {
 /* /proc/PID/smaps_rollup; where we may not read that (a process that can not
  * be dumped), pss is false's case: rss from stat is all there is. */
 bool procfs_memory(int32_t pid, struct procfs_memory *memory) must_check;
+/* VmSwap of /proc/PID/status; 0 when it is not known. */
+uint64_t procfs_swap_kb(int32_t pid);
 bool procfs_stat(int32_t pid, struct procfs_stat *stat) must_check;
 /* Open descriptors; 0 when they can not be counted. */
 uint32_t procfs_descriptors(int32_t pid);

@@ -252,9 +252,14 @@ backend_work_answered(struct backend *backend)
 void
 backend_ping(struct traffic *traffic, struct process *process)
 {
-	char frame[SESSION_FRAME_BYTES];
-	session_frame(frame, SESSION_FRAME_PING, 0, 0);
-	struct backend *backend = backend_ask(traffic, process, BACKEND_PINGING, str_make(frame, sizeof(frame)));
+	/* RFC 9110 section 9.3.7 names this as HTTP's ping. */
+	char question[80] = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	struct str text = str_from(question);
+	if (process->record.protocol == APP_PROTOCOL_SESSION) {
+		session_frame(question, SESSION_FRAME_PING, 0, 0);
+		text.len = SESSION_FRAME_BYTES;
+	}
+	struct backend *backend = backend_ask(traffic, process, BACKEND_PINGING, text);
 	if (backend == NULL) {
 		process_ask_later(process);
 		return;
@@ -267,11 +272,9 @@ backend_ping(struct traffic *traffic, struct process *process)
 static void
 backend_ping_unanswered(struct backend *backend)
 {
-	struct pool *pool = backend->traffic->pool;
 	struct process *process = backend->process;
 	backend_close(backend);
-	pool->hooks.kill(pool->hooks.owner, process,
-	                 "it does not say that it is free after a request that was given up");
+	process_unanswered(process);
 }
 
 static void
@@ -295,6 +298,12 @@ backend_pong(struct backend *backend)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	struct process *process = backend->process;
+	if (process->record.protocol == APP_PROTOCOL_HTTP) {
+		/* Whatever it says, it lives. */
+		backend_close(backend);
+		process_trust(process);
+		return;
+	}
 	if (got != 4 || memcmp(answer, "PONG", 4) != 0) {
 		/* Closed or nonsense: most likely it ends, and its exit will tell. */
 		backend_close(backend);

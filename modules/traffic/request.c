@@ -36,6 +36,7 @@ static const char *const request_end_texts[REQUEST_END_N] = {
 	[REQUEST_END_PROCESS_CLOSED] = "process closed without an answer",
 	[REQUEST_END_BAD_ANSWER] = "malformed answer",
 	[REQUEST_END_SILENT] = "application silent",
+	[REQUEST_END_TOO_LONG] = "max_request_time",
 	[REQUEST_END_CUT] = "answer cut short",
 	[REQUEST_END_TUNNEL_SILENT] = "upgraded connection silent",
 };
@@ -331,8 +332,8 @@ static bool
 request_can_repeat(const struct request *request)
 {
 	bool has_process = !session_kind_is_direct(request->kind) || request->process != NULL;
-	return has_process && request->tries < REQUEST_TRIES_MAX && request->client->state == CLIENT_OPEN &&
-	       request->body_bytes == 0 && upload_complete(request);
+	return has_process && request->session.limit == LIMIT_NONE && request->tries < REQUEST_TRIES_MAX &&
+	       request->client->state == CLIENT_OPEN && request->body_bytes == 0 && upload_complete(request);
 }
 
 static void
@@ -430,6 +431,10 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 		/* Not at once: the process is most likely dying, and a moment later that is known. */
 		request->state = REQUEST_WAITING;
 		client_deadline(request->client, REQUEST_REPEAT_AFTER_MS);
+		return;
+	}
+	if (request->session.limit == LIMIT_MAX_REQUEST_TIME) {
+		request_fail(request, REQUEST_END_TOO_LONG, 504, "The request has run for max_request_time.");
 		return;
 	}
 	log_warn("request %.*s %.*s: process %d: %s", STR_ARG(request->method), STR_ARG(request->target), pid, why);

@@ -50,6 +50,7 @@ enum request_end {
 	REQUEST_END_PROCESS_CLOSED, /* 502: closed without an answer */
 	REQUEST_END_BAD_ANSWER,     /* 502 */
 	REQUEST_END_SILENT,         /* 504 */
+	REQUEST_END_TOO_LONG,       /* 504: max_request_time */
 	REQUEST_END_CUT,            /* the answer broke off */
 	REQUEST_END_TUNNEL_SILENT,
 	REQUEST_END_N

@@ -45,6 +45,7 @@ ask(enum message_type type, uint32_t app_id, uint32_t slot, uint64_t serial)
 	message.app_id = app_id;
 	message.slot = slot;
 	message.serial = serial;
+	message.number = type == MESSAGE_LIMIT ? LIMIT_DRAIN : 0;
 	message_set_text(&message, STR("the fake balancer was told to"));
 	if (!channel_send(&channel, &message, NULL, 0))
 		exit(1);
@@ -63,7 +64,7 @@ order(char *line, int fd)
 	else if (strcmp(word, "retire") == 0)
 		ask(MESSAGE_RETIRE, 0, a, b);
 	else if (strcmp(word, "kill") == 0)
-		ask(MESSAGE_KILL, 0, a, b);
+		ask(MESSAGE_LIMIT, 0, a, b);
 	else if (strcmp(word, "nonsense") == 0)
 		ask(MESSAGE_HELLO, 0, 0, 0);
 	else if (strcmp(word, "hang") == 0)

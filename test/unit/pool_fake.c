@@ -12,6 +12,7 @@ struct config fake_config;
 struct app_config fake_apps[FAKE_APPS];
 unsigned fake_spawns[FAKE_APPS];
 unsigned fake_killed, fake_oob;
+enum limit fake_limit;
 unsigned fake_retired, fake_attached, fake_gone_count, fake_doubts;
 const struct process *fake_last_retired;
 
@@ -42,12 +43,14 @@ hook_retire(void *owner, struct process *process)
 }
 
 static void
-hook_kill(void *owner, struct process *process, const char *why)
+hook_reached(void *owner, struct process *process, enum limit limit, const char *why)
 {
 	(void)owner;
 	(void)process;
 	assert_non_null(why);
-	fake_killed++;
+	fake_limit = limit;
+	if (limit != LIMIT_MEMORY)
+		fake_killed++;
 }
 
 static void
@@ -108,7 +111,7 @@ fake_set_up(void **state)
 	const struct pool_hooks hooks = {
 		.spawn = hook_spawn,
 		.retire = hook_retire,
-		.kill = hook_kill,
+		.reached = hook_reached,
 		.attached = hook_attached,
 		.gone = hook_gone,
 		.oob = hook_oob,
@@ -123,6 +126,7 @@ fake_set_up(void **state)
 	fake_config = (struct config){
 		.max_pool_size = 100, .max_concurrent_spawns = 4, .apps = fake_app_list, .app_count = FAKE_APPS};
 	fake_killed = fake_oob = 0;
+	fake_limit = LIMIT_NONE;
 	fake_retired = fake_attached = fake_gone_count = fake_doubts = 0;
 	fake_last_retired = NULL;
 	fake_slot = 0;

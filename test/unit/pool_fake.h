@@ -33,7 +33,8 @@ extern struct app_config fake_apps[FAKE_APPS]; /* a test may change them before 
 extern unsigned fake_spawns[FAKE_APPS]; /* ever */
 extern unsigned fake_retired, fake_attached, fake_gone_count, fake_doubts;
 extern unsigned fake_oob;
-extern unsigned fake_killed; /* what a test has looked at it sets to 0: nothing else may be killed */
+extern unsigned fake_killed;  /* what a test has looked at it sets to 0: nothing else may be killed */
+extern enum limit fake_limit; /* the newest that was reached */
 extern const struct process *fake_last_retired;
 
 int fake_set_up(void **state);

@@ -301,10 +301,11 @@ hook_retire(void *owner, struct process *real)
 }
 
 static void
-hook_kill(void *owner, struct process *process, const char *why)
+hook_reached(void *owner, struct process *process, enum limit limit, const char *why)
 {
 	(void)owner;
 	(void)process;
+	(void)limit;
 	(void)why;
 	must(!"the pool never kills by itself");
 }
@@ -533,7 +534,7 @@ begin_epoch(void)
 {
 	const struct pool_hooks hooks = {.spawn = hook_spawn,
 	                                 .retire = hook_retire,
-	                                 .kill = hook_kill,
+	                                 .reached = hook_reached,
 	                                 .attached = hook_process,
 	                                 .gone = hook_process,
 	                                 .oob = hook_oob,
