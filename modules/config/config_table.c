@@ -1,23 +1,6 @@
-#include "config/internal.h"
+#include "config/config_fields.h"
 
 #include <assert.h>
-#include <stddef.h>
-
-#define IN_BOTH (OPTION_IN_PASSENGER | OPTION_IN_APP)
-#define OPEN_SOURCE "open source"
-#define ENTERPRISE "enterprise"
-
-#define OF_CONFIG(field) .sections = OPTION_IN_PASSENGER, .offset = offsetof(struct config, field)
-#define OF_LISTENER(field) .sections = OPTION_IN_LISTENER, .offset = offsetof(struct listener_config, field)
-#define OF_RUNTIME(field) .sections = OPTION_IN_RUNTIME, .offset = offsetof(struct runtime_config, field)
-#define OF_APP(field) .sections = OPTION_IN_APP, .offset = offsetof(struct app_config, field)
-#define OF_APPS(field) .sections = IN_BOTH, .offset = offsetof(struct app_config, field)
-
-/* A year: whatever is longer is a slip, and sums of times stay far from overflow. */
-#define TIME_MAX (INT64_C(365) * 24 * 3600 * 1000)
-#define KIB (INT64_C(1) << 10)
-#define GIB (INT64_C(1) << 30)
-#define TIB (INT64_C(1) << 40)
 
 enum { REQUESTS_MAX = 1000 * 1000, THREADS_MAX = 1000, JITTER_MAX = 1000 * 1000 * 1000 };
 
@@ -560,32 +543,13 @@ static const struct option rows[] = {
 };
 /* clang-format on */
 
-/* What config_load() has found out; both ends have the same binary, so octal numbers will do. */
-static const struct option private_rows[] = {
-	{.name = "generation", OF_CONFIG(generation), .type = OPTION_BYTES},
-	{.name = "path", OF_CONFIG(path), .type = OPTION_STRING},
-	{.name = "uid", OF_LISTENER(uid), .type = OPTION_MODE},
-	{.name = "gid", OF_LISTENER(gid), .type = OPTION_MODE},
-	{.name = "id", OF_APP(id), .live = true, .type = OPTION_MODE, .max = CONFIG_APPS_MAX - 1},
-	{.name = "uid", OF_APP(uid), .type = OPTION_MODE},
-	{.name = "gid", OF_APP(gid), .type = OPTION_MODE},
-	{.name = "listener_only", OF_APP(listener_only), .live = true, .type = OPTION_BOOL},
-};
-
-static_assert(array_count(rows) + array_count(private_rows) <= CONFIG_ROWS_MAX, "a section has a line for each row");
+static_assert(array_count(rows) + CONFIG_PRIVATE_ROWS_MAX <= CONFIG_ROWS_MAX, "a section has a line for each row");
 
 const struct option *
 config_options(size_t *count)
 {
 	*count = array_count(rows);
 	return rows;
-}
-
-const struct option *
-config_private_options(size_t *count)
-{
-	*count = array_count(private_rows);
-	return private_rows;
 }
 
 size_t

@@ -14,7 +14,8 @@
 #include "config/config.h"
 
 enum {
-	CONFIG_ROWS_MAX = 192,
+	CONFIG_ROWS_MAX = 192, /* public and private ones */
+	CONFIG_PRIVATE_ROWS_MAX = 16,
 	CONFIG_TYPE_OPTIONS_MAX = 32, /* of one application type */
 	/* Canonical text writes a byte as at most three. */
 	CONFIG_CANONICAL_LINE_BYTES_MAX = 4 * CONFIG_LINE_BYTES_MAX,
