@@ -93,6 +93,18 @@ config_check_address(struct str text, char *expected, size_t expected_size)
 }
 
 bool
+config_check_ip(struct str text, char *expected, size_t expected_size)
+{
+	struct config_address address;
+	char with_port[32];
+	if (str_format(with_port, sizeof with_port, "%.*s:0", STR_ARG(text)) &&
+	    config_address_parse(&address, str_from(with_port)) && address.family == CONFIG_ADDRESS_INET)
+		return true;
+	snprintf(expected, expected_size, "an IPv4 address such as 127.0.0.1");
+	return false;
+}
+
+bool
 config_check_addresses(struct str text, char *expected, size_t expected_size)
 {
 	struct str rest = text, word;

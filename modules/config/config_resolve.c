@@ -406,6 +406,10 @@ config_resolve(struct config_reading *reading)
 		list_types(reading);
 		return true;
 	}
+	if (config->max_port_range != 0 && config->min_port_range > config->max_port_range)
+		return config_fail(reading, line_of(&reading->passenger, "min_port_range", OPTION_IN_PASSENGER),
+		                   "min_port_range", "is more than max_port_range = %lld",
+		                   (long long)config->max_port_range);
 	if (!add_listeners_of_command_line(reading) || !add_app_of_command_line(reading) ||
 	    !resolve_listeners(reading) || !config_resolve_runtimes(reading) || !resolve_apps(reading) ||
 	    !config_resolve_routes(reading) || !config_resolve_users(reading))

@@ -80,6 +80,11 @@ static const struct option rows[] = {
 	 .no_reload = true,
 	 .help = "How many connections may wait to be accepted on each listener. The kernel cuts it to "
 		 "net.core.somaxconn."},
+	{.name = "direct_instance_request_address", OF_CONFIG(direct_instance_request_address), .type = OPTION_STRING,
+	 .group = OPTION_GROUP_LISTENERS, .original = "PassengerDirectInstanceRequestAddress", .edition = OPEN_SOURCE,
+	 .check = config_check_ip, .default_text = "127.0.0.1",
+	 .help = "Where the private address of each process is (of those that start from now on). With another one than 127.0.0.1 other machines reach it, "
+		 "and the password goes over the network in clear: only where that network is yours."},
 	{.name = "max_clients", OF_CONFIG(max_clients), .type = OPTION_INT, .group = OPTION_GROUP_LISTENERS,
 	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
 	 .help = "How many connections are served at once, all listeners together; further ones wait to be "
@@ -194,6 +199,12 @@ static const struct option rows[] = {
 	 .help = "on: a process is started by its user's login shell (bash, zsh, ksh or sh; others are passed by), so "
 		 "that it has what /etc/profile, .bash_profile and the like export, rbenv or nvm for one. What is "
 		 "written here and what passenger gives still goes before that."},
+	{.name = "min_port_range", OF_CONFIG(min_port_range), .type = OPTION_INT, .group = OPTION_GROUP_LIMITS,
+	 .original = "min_port_range", .edition = OPEN_SOURCE " (agent)", .default_text = "0", .min = 0, .max = 65535,
+	 .help = "The lowest $PORT that a program is given. It counts together with max_port_range."},
+	{.name = "max_port_range", OF_CONFIG(max_port_range), .type = OPTION_INT, .group = OPTION_GROUP_LIMITS,
+	 .original = "max_port_range", .edition = OPEN_SOURCE " (agent)", .default_text = "0", .min = 0, .max = 65535,
+	 .help = "The highest $PORT that a program is given. 0: any that the kernel has free."},
 	{.name = "app_file_descriptor_ulimit", OF_APPS(app_file_descriptor_ulimit), .type = OPTION_INT,
 	 .group = OPTION_GROUP_LIMITS, .original = "passenger_app_file_descriptor_ulimit",
 	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "0", .min = 0, .max = INT32_MAX,
@@ -309,7 +320,7 @@ static const struct option rows[] = {
 	 .default_text = "10s", .min = 100, .max = TIME_MAX,
 	 .help = "How often restart.txt is looked at where changes are not told by themselves, on NFS for one."},
 	{.name = "thread_count", OF_APPS(thread_count), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
-	 .original = "PassengerThreadCount", .edition = ENTERPRISE, .default_text = "1", .min = 1, .max = THREADS_MAX,
+	 .original = "PassengerThreadCount PassengerConcurrencyModel", .edition = ENTERPRISE, .default_text = "1", .min = 1, .max = THREADS_MAX,
 	 .help = "How many threads a process serves requests with, where its type has threads."},
 	{.name = "concurrency", OF_APPS(concurrency), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
@@ -389,11 +400,11 @@ static const struct option rows[] = {
 
 	/* --- buffers ------------------------------------------------------------------ */
 	{.name = "data_buffer_dir", OF_CONFIG(data_buffer_dir), .type = OPTION_PATH, .group = OPTION_GROUP_BUFFERS,
-	 .original = "PassengerDataBufferDir", .edition = OPEN_SOURCE, .example = "/var/tmp",
+	 .original = "PassengerDataBufferDir passenger_temp_path", .edition = OPEN_SOURCE, .example = "/var/tmp",
 	 .help = "The folder for the unlinked files that hold what is too long for memory. Without it $TMPDIR, "
 		 "else /tmp."},
 	{.name = "buffer_upload", OF_APPS(buffer_upload), .live = true, .type = OPTION_BOOL, .group = OPTION_GROUP_BUFFERS,
-	 .original = "PassengerBufferUpload", .edition = OPEN_SOURCE, .default_text = "on",
+	 .original = "PassengerBufferUpload passenger_request_buffering", .edition = OPEN_SOURCE, .default_text = "on",
 	 .help = "on: the whole body of a request is read before a process is taken, so that a slow client holds "
 		 "none. off: the body goes to the process as it comes."},
 	{.name = "request_buffer_memory", OF_APPS(request_buffer_memory), .live = true, .type = OPTION_BYTES,
@@ -415,7 +426,8 @@ static const struct option rows[] = {
 	 .max = TIME_MAX,
 	 .help = "A process that is not ready after so long is killed; its start has failed."},
 	{.name = "response_timeout", OF_APPS(response_timeout_ms), .live = true, .type = OPTION_DURATION,
-	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "10m", .max = TIME_MAX,
+	 .group = OPTION_GROUP_TIMEOUTS, .original = "passenger_read_timeout",
+	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "10m", .max = TIME_MAX,
 	 .help = "When the application has sent nothing for so long, its answer is given up: 504, if none had "
 		 "begun. A process that then does not answer 5 s more, not even a question whether it lives, is "
 		 "killed. 0: never. One that is stopped by a signal (SIGSTOP) gets nothing new, and is killed "

@@ -112,6 +112,7 @@ bool config_check_name(struct str text, char *expected, size_t expected_size);
 bool config_check_account(struct str text, char *expected, size_t expected_size);
 bool config_check_group(struct str text, char *expected, size_t expected_size);
 bool config_check_rlimits(struct str text, char *expected, size_t expected_size);
+bool config_check_ip(struct str text, char *expected, size_t expected_size);
 bool config_check_address(struct str text, char *expected, size_t expected_size);
 bool config_check_addresses(struct str text, char *expected, size_t expected_size);
 bool config_check_hosts(struct str text, char *expected, size_t expected_size);

@@ -75,7 +75,8 @@ struct snapshot_process {
 	uint32_t sessions;
 	uint32_t concurrency; /* 0: unlimited */
 	uint32_t door_port;   /* 0: not shown */
-	uint32_t retiring;    /* told to stop */
+	char door_ip[16];
+	uint32_t retiring; /* told to stop */
 	uint32_t threads, descriptors;
 	uint32_t protocol;
 	uint32_t has_metrics;

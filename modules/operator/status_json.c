@@ -166,7 +166,7 @@ append_secrets(struct json *json, const struct snapshot_process *process)
 {
 	char url[64] = "";
 	if (process->door_port != 0)
-		str_format(url, sizeof(url), "http://127.0.0.1:%u", process->door_port);
+		str_format(url, sizeof(url), "http://%s:%u", process->door_ip, process->door_port);
 	text_or_null(json, "url", url);
 	text_or_null(json, "password", process->password);
 	text_or_null(json, "address", process->address);

@@ -94,7 +94,7 @@ append_process(struct buf *out, const struct snapshot_process *process, const st
 	if (!style->verbose)
 		return;
 	if (process->door_port != 0)
-		buf_printf(out, "    URL     : http://127.0.0.1:%" PRIu32 "\n", process->door_port);
+		buf_printf(out, "    URL     : http://%s:%" PRIu32 "\n", process->door_ip, process->door_port);
 	if (process->password[0] != 0) {
 		buf_append_str(out, STR("    Password: "));
 		output_append(out, str_from(process->password), OUTPUT_ASCII);

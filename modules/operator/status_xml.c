@@ -121,7 +121,7 @@ append_socket(struct xml *xml, const struct snapshot_process *process)
 	char address[64];
 	open_tag(xml, "sockets");
 	if (process->door_port != 0) {
-		str_format(address, sizeof(address), "tcp://127.0.0.1:%" PRIu32, process->door_port);
+		str_format(address, sizeof(address), "tcp://%s:%" PRIu32, process->door_ip, process->door_port);
 		open_tag(xml, "socket");
 		text(xml, "name", "http");
 		text(xml, "address", address);

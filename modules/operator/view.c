@@ -38,9 +38,9 @@ process_is_whole(const struct snapshot_process *process)
 			return false;
 	}
 	return process->app_id < SCOREBOARD_GROUPS && process->state < SCOREBOARD_STATE_N &&
-	       process->door_port <= 65535 && terminated(process->password) && terminated(process->address) &&
-	       terminated(process->gupid) && terminated(process->command) && terminated(process->user) &&
-	       terminated(process->last_output);
+	       process->door_port <= 65535 && terminated(process->door_ip) && terminated(process->password) &&
+	       terminated(process->address) && terminated(process->gupid) && terminated(process->command) &&
+	       terminated(process->user) && terminated(process->last_output);
 }
 
 /* Sizes first: nothing behind the head is touched before they are known to be true. */

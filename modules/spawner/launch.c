@@ -20,7 +20,7 @@ enum {
 	SOCKET_NAME_CHARS = 14,
 	PROGRAM_SOCKET_BYTES = SOCKET_NAME_CHARS + sizeof("//socket"),
 	APP_BACKLOG = 512,
-	PORT_DRAWS = 16,
+	PORT_DRAWS = 64,
 };
 
 void
@@ -195,6 +195,18 @@ port_is_taken(const struct workers *workers, uint16_t port)
 	return false;
 }
 
+/* 0: the kernel is to choose. */
+static uint16_t
+draw_port(const struct config *config)
+{
+	uint32_t number;
+
+	if (config->max_port_range == 0)
+		return 0;
+	random_bytes(&number, sizeof(number));
+	return (uint16_t)(config->min_port_range + number % (config->max_port_range - config->min_port_range + 1));
+}
+
 /* Free now; that nobody takes it before the program does is not certain, and is checked when it listens. */
 static bool
 choose_port(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
@@ -202,7 +214,7 @@ choose_port(struct worker *worker, char sentence[LAUNCH_SENTENCE_BYTES])
 	worker->record.port = 0;
 	worker->port_tries++;
 	for (int i = 0; i < PORT_DRAWS; i++) {
-		uint16_t port = socket_free_port();
+		uint16_t port = socket_free_port(draw_port(worker->table->config));
 		if (port == 0 || port_is_taken(worker->table, port))
 			continue;
 		worker->record.port = port;

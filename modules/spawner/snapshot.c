@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A figure of the scoreboard that is beyond this is nonsense: whoever writes there may be anybody. */
@@ -280,6 +282,13 @@ fill_secrets(const struct worker *worker, struct snapshot_process *process)
 {
 	const struct message_process *record = &worker->record;
 
+	struct sockaddr_in door = {.sin_family = AF_INET};
+	socklen_t len = sizeof(door);
+	const uint8_t *ip = (const uint8_t *)&door.sin_addr;
+
+	/* what it was opened with, whatever a reload has brought since */
+	if (getsockname(worker->door_fd, (struct sockaddr *)&door, &len) == 0)
+		str_format(process->door_ip, sizeof(process->door_ip), "%u.%u.%u.%u", ip[0], ip[1], ip[2], ip[3]);
 	process->door_port = record->door_port;
 	str_cut_z(process->password, sizeof(process->password), str_from(record->password));
 	if (record->port != 0)

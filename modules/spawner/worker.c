@@ -550,9 +550,25 @@ worker_new(struct workers *workers, const struct app_config *app)
 	return worker;
 }
 
+static int
+open_door(const struct config *config, uint16_t *port, char error[SOCKET_ERROR_BYTES])
+{
+	struct config_address address;
+	char text[32];
+
+	/* it was checked when it was read */
+	str_format(text, sizeof(text), "%s:0", config->direct_instance_request_address);
+	if (!config_address_parse(&address, str_from(text)))
+		return -1;
+	int fd = socket_listen_tcp(address.ip, 4, 0, (int)config->socket_backlog, error);
+	*port = fd >= 0 ? socket_port(fd) : 0;
+	return fd;
+}
+
 void
 worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 {
+	char error[SOCKET_ERROR_BYTES] = "";
 	struct workers *workers = worker->table;
 	struct message_process *record = &worker->record;
 
@@ -567,9 +583,9 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 		worker->role->ready(worker);
 		return;
 	}
-	worker->door_fd = socket_listen_loopback(&record->door_port, (int)workers->config->socket_backlog);
+	worker->door_fd = open_door(workers->config, &record->door_port, error);
 	if (worker->door_fd < 0) {
-		worker_fail(worker, 0, "no door could be opened for it on 127.0.0.1: %s", strerror(errno));
+		worker_fail(worker, 0, "no door could be opened for it: %s", error);
 		return;
 	}
 	if (!slot_take(worker)) {

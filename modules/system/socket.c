@@ -259,9 +259,9 @@ socket_listen_loopback(uint16_t *port, int backlog)
 }
 
 uint16_t
-socket_free_port(void)
+socket_free_port(uint16_t wanted)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(wanted)};
 	uint16_t port = 0;
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

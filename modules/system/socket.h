@@ -25,8 +25,8 @@ int socket_listen_tcp(const uint8_t *ip, size_t ip_bytes, uint16_t port, int bac
 /* 127.0.0.1 on a free port, which is told.  -1 and errno. */
 int socket_listen_loopback(uint16_t *port, int backlog) must_check;
 
-/* A port of 127.0.0.1 that is free at this moment; 0 and errno. */
-uint16_t socket_free_port(void) must_check;
+/* This port of 127.0.0.1 (0: any) if it is free at this moment; 0 and errno. */
+uint16_t socket_free_port(uint16_t wanted) must_check;
 
 /* Connection begun (or done) without waiting; -1 and errno.  A unix socket whose
  * backlog is full is -1 and EAGAIN. */

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+import originals
 import rules
 import tools
 
@@ -19,6 +20,7 @@ CHECKS = {
     'binary': tools.check_binary,
     'ini': tools.check_ini,
     'options': tools.check_options,
+    'originals': originals.check_originals,
     'formatting': tools.check_formatting,
     'shell': tools.check_shell,
     'python': tools.check_python,

@@ -21,6 +21,11 @@ def limits(pid):
     return out
 
 
+def variable(pid, name):
+    with open('/proc/%d/environ' % pid, encoding='utf-8') as f:
+        return dict(word.partition('=')[::2] for word in f.read().split('\0'))[name]
+
+
 def failure(p, app='main'):
     return wait_until(lambda: p.group(app)['last_spawn_failure'], 10, 'a failed start')
 
@@ -167,3 +172,22 @@ def test_limits_that_are_wrong(box, text):
 def test_a_limit_that_cannot_be_kept(box):
     p = box.start(app=box.app('ruby', rlimits='nofile=99999999999'), processes=0)
     assert 'can not set a limit' in failure(p)['text']
+
+
+# --- addresses ---------------------------------------------------------------------------
+
+def test_port_range(box):
+    p = box.start(passenger={'min_port_range': 41100, 'max_port_range': 41199, 'max_pool_size': 3}, processes=3,
+                  app=box.app('command', min_instances=3))
+    ports = {int(variable(process['pid'], 'PORT')) for process in p.processes()}
+    assert len(ports) == 3 and all(41100 <= port <= 41199 for port in ports)
+    ini = box.write('x.ini', '[passenger]\nmin_port_range = 10\nmax_port_range = 9\n[app a]\nroot = %s\n' % box.rack())
+    assert 'x.ini:2: min_port_range' in box.run('serve', '--config', ini, '--check').stderr
+
+
+def test_address_of_the_doors(box, kind):
+    p = box.serve(kind, passenger={'direct_instance_request_address': '127.0.0.2'})
+    door = p.doors()[0]
+    assert door.url.startswith('http://127.0.0.2:') and door.request('/hello').status == 200
+    assert 'URL     : %s\n' % door.url in p.text('--verbose')
+    assert 'tcp://127.0.0.2:' in p.text('--verbose', '--format', 'xml')

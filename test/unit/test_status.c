@@ -45,6 +45,7 @@ fill_processes(struct sample *sample)
 		.sessions = 2,
 		.concurrency = 4,
 		.door_port = 40001,
+		.door_ip = "127.0.0.1",
 		.has_metrics = 1,
 		.processed = 5,
 		.uptime_ms = 65000,
@@ -65,6 +66,7 @@ fill_processes(struct sample *sample)
 		.pid = 4711,
 		.state = SCOREBOARD_RECOVERING,
 		.door_port = 40002,
+		.door_ip = "127.0.0.1",
 	};
 	set(sample->processes[2].password, "0123456789abcdef");
 }
