@@ -168,36 +168,6 @@ enum config_log_format { CONFIG_LOG_OFF, CONFIG_LOG_COMMON, CONFIG_LOG_COMBINED,
 
 struct config {
 	uint64_t generation;
-	char *path;                            /* of the ini, or NULL */
-	char *instance_dir;                    /* NULL: by the rules of handover/instance.h */
-	char *instance_name;                   /* NULL: from the ini's or the application's path */
-	char *user;                            /* of the balancer; NULL: a free uid of its own */
-	char *default_user;                    /* for applications whose startup file belongs to root: nobody */
-	char *default_group;                   /* NULL: default_user's own */
-	char *hook_user;                       /* NULL: each application's own */
-	uint32_t hook_uid, hook_gid;           /* resolved; not in canonical text */
-	bool user_switching;                   /* on */
-	char *log_file;                        /* NULL: standard error */
-	int64_t log_level;                     /* 0 crit 1 error 2 warn 3 notice 4 info 5 debug; default 3 */
-	char *access_log;                      /* path; NULL: standard output when access_log_format is not off */
-	int access_log_format;                 /* enum config_log_format; off */
-	char *slow_request_log;                /* path; NULL: the main log */
-	uint64_t slow_request_threshold_ms;    /* 0: off */
-	char *data_buffer_dir;                 /* spill files; default $TMPDIR or /tmp */
-	int64_t max_pool_size;                 /* 6 */
-	int64_t max_instances_per_app;         /* 0: no limit */
-	int64_t max_concurrent_spawns;         /* 4 */
-	uint64_t stat_throttle_rate_ms;        /* 10 s */
-	uint64_t analytics_collection_rate_ms; /* 5 s: processes are measured so often */
-	char *evidence_dir;                    /* NULL: evidence/ in the instance directory */
-	uint64_t head_timeout_ms;              /* 30 s from the first byte of a request to the end of its head */
-	uint64_t body_timeout_ms;              /* 60 s without progress of a request body */
-	uint64_t write_timeout_ms;             /* 60 s without progress of an answer */
-	uint64_t idle_timeout_ms;              /* 75 s keep-alive */
-	uint64_t shutdown_timeout_ms;          /* 60 s: SIGTERM drains for so long */
-	int64_t socket_backlog;                /* 2048 */
-	bool show_version_in_header;           /* on */
-	int64_t max_clients;                   /* connections at once; 0: as many as descriptors allow */
 	char *path;                             /* of the ini, or NULL */
 	char *instance_dir;                     /* NULL: by the rules of handover/instance.h */
 	char *instance_name;                    /* NULL: from the ini's or the application's path */
@@ -218,16 +188,18 @@ struct config {
 	int64_t max_instances_per_app;          /* 0: no limit */
 	int64_t max_concurrent_spawns;          /* 4 */
 	uint64_t stat_throttle_rate_ms;         /* 10 s */
+	uint64_t analytics_collection_rate_ms;  /* 5 s: processes are measured so often */
+	char *evidence_dir;                     /* NULL: evidence/ in the instance directory */
 	uint64_t head_timeout_ms;               /* 30 s from the first byte of a request to the end of its head */
 	uint64_t body_timeout_ms;               /* 60 s without progress of a request body */
 	uint64_t write_timeout_ms;              /* 60 s without progress of an answer */
 	uint64_t idle_timeout_ms;               /* 75 s keep-alive */
 	uint64_t shutdown_timeout_ms;           /* 60 s: SIGTERM drains for so long */
-	char *direct_instance_request_address;  /* of the doors: an IPv4 address; 127.0.0.1 */
-	int64_t min_port_range, max_port_range; /* of $PORT; max 0: any that the kernel gives */
 	int64_t socket_backlog;                 /* 2048 */
 	bool show_version_in_header;            /* on */
 	int64_t max_clients;                    /* connections at once; 0: as many as descriptors allow */
+	char *direct_instance_request_address;  /* of the doors: an IPv4 address; 127.0.0.1 */
+	int64_t min_port_range, max_port_range; /* of $PORT; max 0: any that the kernel gives */
 
 	struct listener_config **listeners;
 	size_t listener_count;
