@@ -1,0 +1,70 @@
+/*
+ * The table of all workers: who is in it.  (Contracts: worker.h.)
+ */
+#include "spawner/worker.h"
+
+void
+workers_init(struct workers *workers)
+{
+	for (size_t i = 0; i < WORKER_STATE_N; i++)
+		list_init(&workers->states[i]);
+	for (size_t i = 0; i < SCOREBOARD_GROUPS; i++)
+		workers->sinks[i].fd = -1;
+	workers->next_serial = 1;
+}
+
+uint32_t
+workers_count(const struct workers *workers)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < WORKER_STATE_N; i++)
+		count += workers->states[i].count;
+	return count;
+}
+
+uint32_t
+workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state)
+{
+	uint32_t count = 0;
+
+	list_each (&workers->states[state], node)
+		if (container_of(node, struct worker, node)->app->id == app_id &&
+		    container_of(node, struct worker, node)->role == NULL)
+			count++;
+	return count;
+}
+
+enum group_roll
+workers_roll(const struct workers *workers, uint32_t app_id)
+{
+	const struct scoreboard_group *board = &workers->board->groups[app_id];
+	uint32_t generation = atomic_load_explicit(&board->generation, memory_order_acquire);
+	uint32_t roll = atomic_load_explicit(&board->roll, memory_order_relaxed);
+
+	/* it has not taken note of it yet */
+	if (generation != workers->generations[app_id])
+		return ROLL_RUNNING;
+	return roll < ROLL_N ? (enum group_roll)roll : ROLL_NONE;
+}
+
+struct worker *
+workers_by_serial(const struct workers *workers, uint32_t slot, uint64_t serial)
+{
+	struct worker *worker = slot < SCOREBOARD_PROCESSES ? workers->slots[slot].worker : NULL;
+
+	return worker != NULL && worker->record.serial == serial ? worker : NULL;
+}
+
+struct worker *
+workers_by_pid(const struct workers *workers, int32_t pid)
+{
+	for (size_t state = WORKER_RUNNING; state < WORKER_STATE_N; state++) {
+		list_each (&workers->states[state], node) {
+			struct worker *worker = container_of(node, struct worker, node);
+			if (worker->has_slot && worker->child.pid == pid)
+				return worker;
+		}
+	}
+	return NULL;
+}
