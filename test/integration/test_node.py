@@ -1,5 +1,5 @@
 """Node applications, through the binary: how they are found and started, what they see, how they end, websockets.
-The door table for Node is test_node_doors.py."""
+The door table of all languages is test_doors.py."""
 import base64
 import hashlib
 import json

@@ -121,18 +121,24 @@ class Box:
 
     def app(self, kind, name=None, **options):
         """The [app] section of the probe application in this kind."""
+        one_at_a_time = options.pop('one_at_a_time', False)
+        limit = 'force_max_concurrent_requests_per_process'
         if kind == 'ruby':
             section = {'root': self.rack(name or 'ruby'), 'type': 'ruby'}
         elif kind == 'node':
             section = {'root': self.folder('node', 'probe', name or 'node'), 'type': 'node'}
-            if options.pop('one_at_a_time', False):
-                section['force_max_concurrent_requests_per_process'] = 1
+        elif kind in ('wsgi', 'asgi'):
+            section = {'root': self.folder('python', {'wsgi': 'probe', 'asgi': 'asgi_probe'}[kind], name or kind),
+                       'type': 'python', 'python': PYTHON}
+        elif kind == 'c':
+            root, _ = self.program('probe.c', name or kind)
+            subprocess.run(['gcc', '-pthread', '-o', root + '/probe', root + '/probe.c'], check=True)
+            section, limit = {'root': root, 'type': 'command', 'command': root + '/probe'}, 'concurrency'
         else:
             root, command = self.program(name=name or 'command')
-            section = {'root': root, 'type': 'command', 'command': command}
-            if options.pop('one_at_a_time', False):
-                section['concurrency'] = 1
-        options.pop('one_at_a_time', None)
+            section, limit = {'root': root, 'type': 'command', 'command': command}, 'concurrency'
+        if one_at_a_time and kind not in ('ruby', 'wsgi'):
+            section[limit] = 1
         section.update(options)
         return section
 
