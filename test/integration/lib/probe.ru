@@ -75,7 +75,7 @@ def upgrade(env)
   ensure
     io.close
   end
-  [-1, {}, []]
+  [200, {}, []] # nobody looks at it
 end
 
 # Header values are octets; JSON wants characters: each octet becomes one.
@@ -109,7 +109,9 @@ end
 run(lambda do |env|
   query = query_of(env)
   case env["PATH_INFO"]
-  when "/hello" then [200, { "Content-Type" => "text/plain" }, ["hello from #{Process.pid}\n"]]
+  when "/hello"
+    body = "hello from #{Process.pid}\n"
+    [200, { "Content-Type" => "text/plain", "Content-Length" => body.bytesize.to_s }, [body]]
   when "/sleep"
     sleep query.fetch("ms", "100").to_i / 1000.0
     json(echo_of(env))
