@@ -36,7 +36,8 @@ FIRST = pytest.mark.parametrize('name, kind', [('hello', 'wsgi'), ('asgi_hello',
 
 @FIRST
 def test_hello(python, name, kind):
-    p = python(name)
+    # without a validator, which would hide that the body is a list, and with it its length
+    p = python(name, **{'env.PYTHONPATH': ''})
     for address, headers in ((p.front, ()), (p.doors()[0].address, p.doors()[0].headers())):
         with client.Connection(address) as c:
             for _ in range(3):
@@ -208,7 +209,7 @@ def test_lifespan(python):
 
 
 @pytest.mark.parametrize('option, text, body', [
-    ('wsgi_module', 'def make(environ, start_response):\n    start_response("200 OK", [])\n    return [b"by module"]\n', b'by module'),
+    ('wsgi_module', 'def make(environ, start_response):\n    start_response("200 OK", [("Content-Type", "text/plain")])\n    return [b"by module"]\n', b'by module'),
     ('asgi_module', 'async def make(scope, receive, send):\n    await send({"type": "http.response.start", "status": 200})\n'
                     '    await send({"type": "http.response.body", "body": b"by module"})\n', b'by module')])
 def test_module(box, option, text, body):
@@ -235,7 +236,7 @@ def test_virtual_environment(box):
     with open(libraries[0] + '/only_here.py', 'w') as f:
         f.write('BODY = b"from the environment"\n')
     box.write('app/passenger_wsgi.py', 'from only_here import BODY\ndef application(environ, start_response):\n'
-                                       '    start_response("200 OK", [])\n    return [BODY]\n')
+                                       '    start_response("200 OK", [("Content-Type", "text/plain")])\n    return [BODY]\n')
     p = box.start(app={'root': box.path('app'), 'python': venv + '/bin/python'})
     assert p.get('/').body == b'from the environment'
 

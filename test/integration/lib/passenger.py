@@ -116,9 +116,14 @@ class Box:
         return root, '%s %s' % (PYTHON if file.endswith('.py') else '/bin/sh', os.path.join(root, file))
 
     def folder(self, language, behaviour, name=None):
-        """A copy of test/apps/LANGUAGE/BEHAVIOUR."""
+        """A copy of test/apps/LANGUAGE/BEHAVIOUR; of Ruby within Rack::Lint."""
         root = self.path(name or behaviour)
         shutil.copytree(os.path.join(TOP, 'test', 'apps', language, behaviour), root)
+        if language == 'ruby' and not behaviour.startswith('boot_'):
+            with open(root + '/config.ru') as f:
+                text = f.read()
+            with open(root + '/config.ru', 'w') as f:
+                f.write('use Rack::Lint; ' + text)
         return root
 
     def app(self, kind, name=None, **options):
@@ -158,6 +163,10 @@ class Box:
             apps = {'main': app}
         if config is None and apps is not None:
             options = {} if listen is None else {'listen': listen}
+            if any(os.path.basename(str(app.get('python', ''))).startswith('python') for app in apps.values()):
+                # Applications of Python run within validators, whose complaints are alarms.
+                shutil.copytree(os.path.join(HERE, 'validate'), self.path('validate'), dirs_exist_ok=True)
+                options['env.PYTHONPATH'] = self.path('validate')
             options.update(passenger or {})
             config = ini_text(options, apps, listeners, runtimes)
         if config is not None:

@@ -56,8 +56,9 @@ def application(environ, start_response):
     query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
     path = environ["PATH_INFO"]
     if path == "/hello":
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"hello from %d\n" % os.getpid()]
+        body = b"hello from %d\n" % os.getpid()
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
     if path == "/big":
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", query["n"])])
         return big(int(query["n"]))
