@@ -208,7 +208,8 @@ serve(struct exchange *e)
 	else if (strcmp(path, "/inside") == 0)
 		most = be_inside(parameter(e, "ms=", 50));
 	answer(e, status, "application/json",
-	       "{\"pid\": %d, \"method\": \"%s\", \"target\": \"%s\", \"path\": \"%.*s\", \"length\": %ld, \"inside\": %d, "
+	       "{\"pid\": %d, \"method\": \"%s\", \"target\": \"%s\", \"path\": \"%.*s\", \"length\": %ld, \"inside\": "
+	       "%d, "
 	       "\"headers\": {%s}}",
 	       getpid(), e->method, e->target, end, e->target, e->got, most, e->headers);
 	return !e->close;
