@@ -488,8 +488,8 @@ static const struct option rows[] = {
 	 .help = "on: the output of an application is logged without \"App NAME PID output: \" before each line; in "
 		 "its own app_log_file then exactly as it was written."},
 	{.name = "log_level", OF_CONFIG(log_level), .type = OPTION_INT, .group = OPTION_GROUP_LOGS,
-	 .original = "PassengerLogLevel", .edition = OPEN_SOURCE, .default_text = "3", .min = 0, .max = 5,
-	 .help = "0 critical, 1 errors, 2 warnings, 3 notices, 4 information, 5 debugging."},
+	 .original = "PassengerLogLevel", .edition = OPEN_SOURCE, .default_text = "3", .min = 0, .max = 7,
+	 .help = "0 critical, 1 errors, 2 warnings, 3 notices, 4 information, 5 to 7 debugging."},
 	{.name = "access_log_format", OF_CONFIG(access_log_format), .type = OPTION_CHOICE, .group = OPTION_GROUP_LOGS,
 	 .choices = log_formats, .default_text = "off",
 	 .help = "One line a request, with process, queue time, application time and request id. common and "

@@ -77,6 +77,33 @@ def test_queue_full_is_told_once_a_second(box):
         c.close()
 
 
+def test_max_request_time_reached(box):
+    program, look = hook(box)
+    p = box.start(app=box.app('ruby', max_request_time='400ms', hook_max_request_time_reached=program))
+    pid = p.processes()[0]['pid']
+    assert p.get('/sleep?ms=20000', timeout=15).status >= 500
+    seen = look()[0]
+    assert seen['PASSENGER_HOOK_NAME'] == 'max_request_time_reached'
+    assert seen['PASSENGER_PROCESS_PID'] == seen['PASSENGER_APP_ID'] == str(pid)
+    assert seen['PASSENGER_REQUEST_PATH'] == '/sleep?ms=20000'
+
+
+def test_so_many_at_once(box):
+    """Eight run, the others wait their turn, and each is run."""
+    folder = box.path('at-once')
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+    program, look = hook(box, then='touch {0}/$$; ls {0} | wc -l >> {0}.most; sleep 0.3; rm {0}/$$'.format(folder))
+    box.write('at-once.most', '', mode=0o666)
+    p = box.start(passenger={'max_pool_size': 12}, processes=12,
+                  app=box.app('ruby', min_instances=12, hook_attached_process=program))
+    pids = {seen['PASSENGER_PROCESS_PID'] for seen in look(12)}
+    assert pids == {str(process['pid']) for process in p.processes()}
+    with open(box.path('at-once.most'), encoding='utf-8') as f:
+        most = max(int(line) for line in f)
+    assert 2 <= most <= 8
+
+
 def test_one_that_hangs_holds_nothing_up(box):
     program, look = hook(box, then='trap "" TERM; exec sleep 1000')
     p = box.start(app=box.app('ruby', hook_attached_process=program))
