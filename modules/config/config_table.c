@@ -242,7 +242,7 @@ static const struct option rows[] = {
 	 .default_text = "90", .min = 1, .max = 100,
 	 .help = "When the files of several types are there, the type with the greatest weight is taken; two alike are an "
 		 "error. Those that are built in have 80 (ruby), 70 (python) and 60 (node)."},
-	{.name = "startup_file", OF_RUNTIME(startup_file), .type = OPTION_PATH, .group = OPTION_GROUP_APPLICATION,
+	{.name = "startup_file", OF_RUNTIME(startup_file), .type = OPTION_PATH, .from_root = true, .group = OPTION_GROUP_APPLICATION,
 	 .example = "main.ts",
 	 .help = "The startup file, where it is not one of detect. It has to be there only where the command has "
 		 "PASSENGER_STARTUP_FILE in it; startup_file in [app NAME] goes before it."},

@@ -1,11 +1,12 @@
 """[runtime NAME]: a language that passenger has never heard of, by ini text alone."""
 import os
+import re
 import signal
 
 import pytest
 
 from lib import client
-from lib.passenger import ini_text
+from lib.passenger import COMMAND_APPS, TOP, ini_text
 from lib.wait import wait_until
 
 # The interpreter of a language whose programs are the texts that they answer with.
@@ -70,13 +71,18 @@ def test_reload(box):
     """What changes in a runtime restarts those that use it, and nobody else; what is wrong changes nothing."""
     box.write('app/main.text', 'hello')
     box.write('named/start.txt', 'named')
-    apps = {'main': {'root': box.path('app'), 'host': 'main'},
+    box.write('usual/second.here', '')
+    box.write('usual/deep/start.text', 'usual')
+    apps = {'usual': {'root': box.path('usual'), 'host': 'usual'},
+            'main': {'root': box.path('app'), 'host': 'main'},
             'named': {'root': box.path('named'), 'host': 'named', 'type': 'textlang', 'startup_file': 'start.txt',
                       'env.FLAVOUR': 'own'},
             'other': {'root': box.path('app'), 'host': 'other', 'type': 'second'}}
-    runtimes = {'textlang': runtime(box), 'second': runtime(box, weight=10)}
+    runtimes = {'textlang': runtime(box), 'second': runtime(box, weight=10),
+                'usual': runtime(box, detect='second.here', startup_file='deep/start.text')}
     p = box.start(runtimes=runtimes, apps=apps)
     assert p.get('/', host='named').text.endswith(' named own') and p.get('/', host='other').text.endswith(' hello plain')
+    assert p.get('/', host='usual').text.endswith(' usual plain')
 
     def reload(**changes):
         text = ini_text({'listen': '127.0.0.1:0'}, apps, None, {**runtimes, 'textlang': runtime(box, **changes)})
@@ -102,6 +108,17 @@ def test_balancer_that_dies_finds_them_again(box):
     pid = p.processes()[0]['pid']
     os.kill(p.status()['balancer']['pid'], signal.SIGKILL)
     assert wait_until(lambda: p.get('/').text == '%d hello plain' % pid, 10)
+
+
+@pytest.mark.parametrize('name, file, source', [('php', 'public/index.php', 'index.php'), ('uvicorn', 'main.py', 'asgi_app.py')])
+def test_example_of_passenger_ini(box, name, file, source):
+    """The very lines, without their comment signs."""
+    with open(os.path.join(TOP, 'passenger.ini')) as f:
+        example = re.search(r'^#\[runtime %s\]\n(#.*\n)+' % name, f.read(), re.M).group()
+    with open(os.path.join(COMMAND_APPS, source)) as f:
+        box.write('app/' + file, f.read())
+    p = box.start('[passenger]\nlisten = 127.0.0.1:0\n%s\n[app main]\nroot = app\n' % re.sub('^#', '', example, flags=re.M))
+    assert p.get('/x').text == '%d GET /x 0\n' % p.processes()[0]['pid'] and p.group()['type'] == name
 
 
 @pytest.mark.parametrize('text, error', [
