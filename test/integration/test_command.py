@@ -70,7 +70,10 @@ def programs_left(p):
     return sorted(os.listdir(folder))
 
 
-@pytest.mark.parametrize('name', SERVERS)
+QUICK = {'uvicorn-socket', 'gunicorn-descriptor', 'puma-socket', 'php-port', 'c-descriptor'}
+
+
+@pytest.mark.parametrize('name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in SERVERS])
 def test_server(box, name):
     p, web = behind_apache(box, passenger={'max_pool_size': 2}, apps={'main': section(box, name, min_instances=2)},
                            processes=2)
