@@ -37,22 +37,20 @@ static const struct argument options[ARGUMENT_N + 1] = {
 
 static const struct arguments_table check_table = {
 	.usage = "passenger check [OPTIONS] [APP_DIR]",
-	.help = "Says of an application, or of all in the configuration, what it is and why, what would be run and as\n"
-		"whom, and what is missing, as its own user finds it. Nothing is served.\n"
+	.help = "Says of an application, or of all in the configuration, what it is and why, what would be run\n"
+		"and as whom, and what is missing, as its own user finds it. Nothing is served.\n"
 		"\n" DETECTION "\n"
-		"Exit codes: 0 nothing is missing, 1 something is or the configuration is wrong, 2 the command line "
-		"is\n"
-		"wrong.\n",
+		"Exit codes: 0 nothing is missing, 1 something is or the configuration is wrong, 2 the command\n"
+		"line is wrong.\n",
 	.options = options,
 	.words_max = 1,
 };
 
 static const struct arguments_table runtimes_table = {
 	.usage = "passenger runtimes [OPTIONS]",
-	.help = "Lists the types of applications, those that are built in and each [runtime NAME] of the "
-		"configuration:\n"
+	.help = "Lists the types of applications, those that are built in and each [runtime NAME] of the ini:\n"
 		"the files by which they are detected, their weights, their interpreters.\n"
-		"\n" DETECTION,
+		"`passenger check --help` says which one an application has.\n",
 	.options = options,
 };
 

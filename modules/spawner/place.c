@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_TRIES = 10, PATH_BYTES = 256, REMOVE_DEPTH_MAX = 8 };
+enum { LOCK_TRIES = 10, PATH_BYTES = 256, REMOVE_DEPTH_MAX = 8, REMOVE_MAX = 1000, SWEEP_MAX = 1000 * 1000 };
 
 static bool
 failed(char error[PLACE_ERROR_BYTES], const char *path, const char *what)
@@ -231,11 +231,11 @@ lock_write(struct place *place)
 
 /* --- sweeping --------------------------------------------------------------------- */
 
-static void remove_deep(int dir_fd, const char *name, unsigned depth);
+static void remove_deep(int dir_fd, const char *name, unsigned depth, unsigned *left);
 
-/* No link is followed on the way, and a descriptor a level is all that a deep tree costs. */
+/* No link is followed on the way; however deep and full a tree is, it costs a descriptor a level and *left removals. */
 static void
-sweep_deep(int dir_fd, const char *name, unsigned depth)
+sweep_deep(int dir_fd, const char *name, unsigned depth, unsigned *left)
 {
 	struct dirent *entry;
 	int copy = dir_fd < 0 ? -1 : openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -246,31 +246,36 @@ sweep_deep(int dir_fd, const char *name, unsigned depth)
 			close(copy);
 		return;
 	}
-	while ((entry = readdir(dir)) != NULL)
+	while (*left > 0 && (entry = readdir(dir)) != NULL)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			remove_deep(dirfd(dir), entry->d_name, depth);
+			remove_deep(dirfd(dir), entry->d_name, depth, left);
 	closedir(dir);
 }
 
 static void
-remove_deep(int dir_fd, const char *name, unsigned depth)
+remove_deep(int dir_fd, const char *name, unsigned depth, unsigned *left)
 {
+	--*left;
 	if (unlinkat(dir_fd, name, 0) == 0 || errno != EISDIR || depth == REMOVE_DEPTH_MAX)
 		return;
-	sweep_deep(dir_fd, name, depth + 1);
+	sweep_deep(dir_fd, name, depth + 1, left);
 	unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
 void
 place_remove(int dir_fd, const char *name)
 {
-	remove_deep(dir_fd, name, 0);
+	unsigned left = REMOVE_MAX;
+
+	remove_deep(dir_fd, name, 0, &left);
 }
 
 static void
 sweep(int dir_fd)
 {
-	sweep_deep(dir_fd, ".", 0);
+	unsigned left = SWEEP_MAX;
+
+	sweep_deep(dir_fd, ".", 0, &left);
 }
 
 bool

@@ -30,7 +30,7 @@ bool place_add_loader(struct place *place, const char *name, const void *data, s
                       char error[PLACE_ERROR_BYTES]) must_check;
 /* A folder in the directory of programs that nobody but this user can enter; false and errno. */
 bool place_make_folder(int programs_fd, const char *name, uint32_t uid, uint32_t gid) must_check;
-/* Removes a file or a folder with all that is in it, whoever put it there. */
+/* Removes a file or a folder with what is in it, whoever put it there; of a great many files some are left until the end. */
 void place_remove(int dir_fd, const char *name);
 /* Removes what is in it, and the directory if we made it, and lets the lock go. */
 void place_close(struct place *place);

@@ -138,6 +138,22 @@ def test_socket_is_in_a_folder_of_the_applications_user(box):
     assert p.get('/').status == 200 and pid_of(p.doors()[0].request('/')) == process['pid']
 
 
+def test_folder_is_swept_and_no_link_followed(box):
+    """What a program leaves in its folder goes with it, and nothing else does."""
+    section_ = section(box, 'uvicorn-socket', min_instances=1)
+    outside = box.write('outside/kept', 'kept')
+    os.chmod(os.path.dirname(outside), 0o777)
+    section_['command'] = "/bin/sh -c 'cd $(dirname $PASSENGER_SOCKET); mkdir -p a/b/c; touch a/b/c/x a/y; ln -s %s a/b/l; " \
+        "ln -s %s k; cd -; exec uvicorn --uds $PASSENGER_SOCKET asgi_app:app'" % (os.path.dirname(outside), outside)
+    p = box.start(app=section_)
+    folder, = programs_left(p)
+    assert sorted(os.listdir(os.path.join(p.instance_dir, 'programs', folder))) == ['a', 'k', 'socket']
+    os.kill(p.processes()[0]['pid'], signal.SIGKILL)
+    wait_until(lambda: len(programs_left(p)) == 1 and programs_left(p) != [folder], 10, 'only the new folder')
+    p.stop()
+    assert os.path.exists(outside) and not os.path.exists(os.path.join(p.instance_dir, 'programs'))
+
+
 IMPOSTOR = '''
 import os, socket, time
 path = os.environ['PASSENGER_SOCKET']
