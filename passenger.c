@@ -8,6 +8,8 @@
 #include "operator/options.h"
 #include "spawner/exec.h"
 #include "spawner/serve.h"
+#include "spawner/upgrade.h"
+#include "system/image.h"
 
 #include <stdio.h>
 
@@ -24,6 +26,7 @@ static const struct command command_help = {"help", "print this", help_command};
 /* Not for people: the roles that serve starts. */
 static const struct command command_balance = {"balance", NULL, balance_command};
 static const struct command command_exec = {"exec", NULL, exec_command};
+static const struct command command_upgrade_check = {"upgrade-check", NULL, upgrade_check_command};
 
 static const struct command *const commands[] = {
 	&command_serve,
@@ -31,6 +34,7 @@ static const struct command *const commands[] = {
 	&command_stop,
 	&command_restart,
 	&command_reload,
+	&command_upgrade,
 	&command_detach,
 	&command_reopen_logs,
 	&command_backtrace,
@@ -42,6 +46,7 @@ static const struct command *const commands[] = {
 	&command_help,
 	&command_balance,
 	&command_exec,
+	&command_upgrade_check,
 	NULL,
 };
 
@@ -84,6 +89,7 @@ command_find(const char *name)
 int
 main(int argc, char **argv)
 {
+	image_arguments(argv);
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "passenger";
 	if (strcmp(name, "passenger-status") == 0)

@@ -19,6 +19,7 @@ enum control_verb {
 	CONTROL_DETACH, /* number: pid */
 	CONTROL_RELOAD,
 	CONTROL_BACKTRACE, /* number: pid; answer: fd of the evidence file, text: its path */
+	CONTROL_UPGRADE,   /* name: path of the program, ""; number 1: only check; answered when it is over */
 	CONTROL_VERB_N
 };
 

@@ -11,7 +11,10 @@
 #include "handover/limit.h"
 #include "handover/scoreboard.h"
 
-enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 3 };
+enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 4 };
+
+/* What has become of an upgrade in place. */
+enum snapshot_upgrade { SNAPSHOT_UPGRADE_NONE, SNAPSHOT_UPGRADE_DONE, SNAPSHOT_UPGRADE_REFUSED, SNAPSHOT_UPGRADE_BACK };
 
 struct snapshot_head {
 	uint32_t magic, version;
@@ -30,6 +33,10 @@ struct snapshot_head {
 	int64_t now_unix_us; /* CLOCK_REALTIME, microseconds */
 	int64_t started_unix_us;
 	uint64_t spawner_pss_kb, balancer_pss_kb;
+	uint32_t upgrade;         /* enum snapshot_upgrade: the last one */
+	int32_t handing_over_pid; /* a balancer that finishes what it has; 0: none */
+	int64_t upgrade_unix_us;
+	char upgrade_text[256];
 	char passenger_version[32];
 	char instance_name[80];
 	char web_server[64];  /* "Apache/2.4.62" when it is really known, else "" */

@@ -89,6 +89,11 @@ static void
 append_roles(struct json *json, const struct snapshot_head *head)
 {
 	static const char *const states[] = {"serving", "starting", "hung"};
+	static const char *const upgrades[] = {
+		[SNAPSHOT_UPGRADE_DONE] = "done",
+		[SNAPSHOT_UPGRADE_REFUSED] = "refused",
+		[SNAPSHOT_UPGRADE_BACK] = "rolled_back",
+	};
 	open_object(json, "spawner");
 	put_signed(json, "pid", head->spawner_pid);
 	put_number(json, "pss_kb", head->spawner_pss_kb);
@@ -103,6 +108,20 @@ append_roles(struct json *json, const struct snapshot_head *head)
 	put_number(json, "clients", head->clients);
 	put_number(json, "connections", head->connections);
 	put_number(json, "requests", head->requests);
+	if (head->handing_over_pid != 0)
+		put_signed(json, "before_pid", head->handing_over_pid);
+	else
+		put_null(json, "before_pid");
+	json_end_object(json);
+
+	if (head->upgrade == SNAPSHOT_UPGRADE_NONE || head->upgrade > SNAPSHOT_UPGRADE_BACK) {
+		put_null(json, "upgrade");
+		return;
+	}
+	open_object(json, "upgrade");
+	put_text(json, "outcome", upgrades[head->upgrade]);
+	put_signed(json, "unix_us", head->upgrade_unix_us);
+	put_text(json, "text", head->upgrade_text);
 	json_end_object(json);
 }
 

@@ -19,16 +19,24 @@ append_title(struct buf *out, const struct status_style *style, const char *titl
 }
 
 static void
-append_header(struct buf *out, const struct snapshot_head *head)
+append_date(struct buf *out, int64_t unix_us)
 {
-	time_t now = (time_t)(head->now_unix_us / 1000000);
+	time_t seconds = (time_t)(unix_us / 1000000);
 	struct tm local = {0};
 	char date[64] = "";
-	if (localtime_r(&now, &local) != NULL)
+	if (localtime_r(&seconds, &local) != NULL)
 		strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S %z", &local);
+	buf_append_str(out, str_from(date));
+}
+
+static void
+append_header(struct buf *out, const struct snapshot_head *head)
+{
 	buf_append_str(out, STR("Version : "));
 	append_field(out, head->passenger_version);
-	buf_printf(out, "\nDate    : %s\nInstance: ", date);
+	buf_append_str(out, STR("\nDate    : "));
+	append_date(out, head->now_unix_us);
+	buf_append_str(out, STR("\nInstance: "));
 	append_field(out, head->instance_name);
 	buf_append_str(out, STR(" ("));
 	if (head->web_server[0] != 0) {
@@ -37,7 +45,15 @@ append_header(struct buf *out, const struct snapshot_head *head)
 		buf_append_str(out, STR("passenger "));
 		append_field(out, head->passenger_version);
 	}
-	buf_append_str(out, STR(")\n\n"));
+	buf_append_str(out, STR(")\n"));
+	if (head->upgrade != SNAPSHOT_UPGRADE_NONE) {
+		buf_append_str(out, STR("Upgrade : "));
+		append_date(out, head->upgrade_unix_us);
+		buf_append_str(out, STR(": "));
+		append_field(out, head->upgrade_text);
+		buf_append_char(out, '\n');
+	}
+	buf_append_char(out, '\n');
 }
 
 static void

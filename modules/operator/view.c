@@ -16,7 +16,7 @@ static bool
 head_is_whole(const struct snapshot_head *head)
 {
 	return terminated(head->passenger_version) && terminated(head->instance_name) && terminated(head->web_server) &&
-	       terminated(head->listeners) && head->balancer_state <= 2;
+	       terminated(head->listeners) && terminated(head->upgrade_text) && head->balancer_state <= 2;
 }
 
 static bool

@@ -139,10 +139,19 @@ capture_ready(struct watch *watch, uint32_t events)
 void
 capture_open(struct capture *capture, struct loop *loop, const struct capture_sink *sink, int fd, const char *prefix)
 {
+	str_cut_z(capture->prefix, sizeof(capture->prefix), str_from(prefix));
+	capture->watch.fd = fd;
+	capture_restore(capture, loop, sink);
+}
+
+void
+capture_restore(struct capture *capture, struct loop *loop, const struct capture_sink *sink)
+{
+	int fd = capture->watch.fd;
+
 	capture->sink = sink;
 	capture->loop = loop;
-	str_cut_z(capture->prefix, sizeof(capture->prefix), str_from(prefix));
-	if (!watch_add(loop, &capture->watch, fd, EPOLLIN, capture_ready)) {
+	if (fd >= 0 && !watch_add(loop, &capture->watch, fd, EPOLLIN, capture_ready)) {
 		log_error("%scan not be read: %s", capture->prefix, strerror(errno));
 		close(fd);
 	}

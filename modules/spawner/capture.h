@@ -48,6 +48,8 @@ struct capture {
 /* Takes the descriptor: the non-blocking read end of a pipe.  sink outlives the capture, and may change. */
 void capture_open(struct capture *capture, struct loop *loop, const struct capture_sink *sink, int fd,
                   const char *prefix);
+/* The same for one that an earlier image has begun: what it remembers stays. */
+void capture_restore(struct capture *capture, struct loop *loop, const struct capture_sink *sink);
 /* The process is gone: reads what the pipe still holds, and closes it. */
 void capture_close(struct capture *capture);
 /* Frees what is remembered. */

@@ -9,20 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* READING until the request is there; WAITING for an answer that comes later. */
-enum client_state { CLIENT_READING, CLIENT_WAITING };
-
-struct control_client {
-	struct list_node node;
-	struct control_server *server;
-	enum client_state state;
-	struct watch watch;
-	struct timer deadline;
-	uint32_t uid;
-	uint64_t id;
-	struct grave grave;
-};
-
 static void
 client_bury(struct grave *grave)
 {
@@ -137,16 +123,25 @@ accept_one(struct control_server *server, int fd)
 	int32_t pid;
 	uint32_t uid, gid;
 
-	if (server->clients.count >= CONTROL_CLIENTS_MAX || !socket_peer(fd, &pid, &uid, &gid)) {
+	if (server->clients.count >= CONTROL_CLIENTS_MAX || !socket_peer(fd, &pid, &uid, &gid))
 		close(fd);
-		return;
-	}
+	else
+		control_server_add(server,
+		                   &(struct control_client){.watch.fd = fd, .uid = uid, .id = ++server->last_id});
+}
+
+void
+control_server_add(struct control_server *server, const struct control_client *known)
+{
+	int fd = known->watch.fd;
+
 	struct control_client *client = calloc(1, sizeof(*client));
 	if (client == NULL)
 		abort();
 	client->server = server;
-	client->uid = uid;
-	client->id = ++server->last_id;
+	client->uid = known->uid;
+	client->id = known->id;
+	client->state = known->state;
 	client->deadline.due = client_due;
 	client->grave.bury = client_bury;
 	if (!watch_add(server->loop, &client->watch, fd, EPOLLIN, client_ready)) {
@@ -155,7 +150,8 @@ accept_one(struct control_server *server, int fd)
 		return;
 	}
 	list_append(&server->clients, &client->node);
-	timer_set(server->loop, &client->deadline, CONTROL_DEADLINE_MS);
+	if (client->state == CLIENT_READING)
+		timer_set(server->loop, &client->deadline, CONTROL_DEADLINE_MS);
 }
 
 static void
@@ -176,10 +172,12 @@ bool
 control_server_open(struct control_server *server, struct loop *loop, const char *path, char *error, size_t error_size)
 {
 	char reason[SOCKET_ERROR_BYTES] = "";
+	int fd = server->watch.fd;
 
 	server->loop = loop;
 	list_init(&server->clients);
-	int fd = socket_listen_seqpacket(path, 0666, reason);
+	if (path != NULL)
+		fd = socket_listen_seqpacket(path, 0666, reason);
 	if (fd < 0) {
 		str_format(error, error_size, "the control socket: %s", reason);
 		return false;

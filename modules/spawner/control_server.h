@@ -13,7 +13,20 @@
 enum { CONTROL_CLIENTS_MAX = 64, CONTROL_DEADLINE_MS = 10000 };
 
 struct control_server;
-struct control_client;
+
+/* READING until the request is there; WAITING for an answer that comes later. */
+enum control_client_state { CLIENT_READING, CLIENT_WAITING };
+
+struct control_client {
+	struct list_node node;
+	struct control_server *server;
+	enum control_client_state state;
+	struct watch watch;
+	struct timer deadline;
+	uint32_t uid;
+	uint64_t id;
+	struct grave grave;
+};
 
 /* What a client is allowed. */
 enum control_right { CONTROL_RIGHT_NONE, CONTROL_RIGHT_OWN_STATUS, CONTROL_RIGHT_ALL };
@@ -36,11 +49,13 @@ struct control_server {
 	uint64_t last_id;
 };
 
-/* events and owner are set before. False and a sentence. */
+/* events and owner are set before.  path NULL: the listening socket of an earlier image, watch.fd.  False and a sentence. */
 bool control_server_open(struct control_server *server, struct loop *loop, const char *path, char *error,
                          size_t error_size) must_check;
 /* One that waits, if he still does, gets this answer; fd: goes with it and stays the caller's, or -1. */
 void control_server_answer(struct control_server *server, uint64_t id, enum control_code code, const char *text, int fd);
+/* One that is connected: watch.fd, which is taken, uid, id, state. */
+void control_server_add(struct control_server *server, const struct control_client *known);
 /* All that wait get this answer. */
 void control_server_answer_waiting(struct control_server *server, enum control_code code, const char *text);
 void control_server_close(struct control_server *server);

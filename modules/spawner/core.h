@@ -17,8 +17,41 @@
 #include "spawner/restart_files.h"
 #include "spawner/snapshot.h"
 #include "spawner/supervisor.h"
+#include "spawner/state.h"
 #include "spawner/worker.h"
+#include "system/image.h"
 #include "system/signals.h"
+
+/*
+ * An upgrade in place (spawner/upgrade):
+ *
+ *     NONE -> CHECKING: the new program looks at state and configuration -> GOING: at the end of this turn it takes our
+ *     place -> (in the new program) TAKING_OVER until its balancer serves -> NONE
+ *
+ * For a while after that it can still fall back (system/image).
+ */
+enum upgrade_state { UPGRADE_NONE, UPGRADE_CHECKING, UPGRADE_GOING, UPGRADE_TAKING_OVER };
+
+enum { UPGRADE_TEXT_BYTES = 512, UPGRADE_PATH_BYTES = 1024 };
+
+struct upgrade {
+	enum upgrade_state state;
+	bool only_checks;
+	uint64_t who;                     /* waits for the answer, at the control socket; 0: nobody */
+	char running[UPGRADE_PATH_BYTES]; /* this program */
+	char wanted[UPGRADE_PATH_BYTES];  /* the one that is to take over, or has just done so */
+	int binary_fd;                    /* its descriptor; -1: none */
+	struct child child;               /* CHECKING */
+	struct watch output;              /* CHECKING: what it says */
+	char said[UPGRADE_TEXT_BYTES];
+	size_t said_len;
+	struct timer timer;         /* CHECKING: its deadline; GOING: again */
+	struct timer proving;       /* until it falls back no more */
+	uint64_t gives_up_ms;       /* GOING */
+	struct image_load loads[2]; /* the newest, and the one that may be in use */
+	struct state_writer writers[2];
+	unsigned newest;
+};
 
 enum spawner_state { SPAWNER_STARTING, SPAWNER_SERVING, SPAWNER_DRAINING, SPAWNER_STOPPING, SPAWNER_ENDED };
 
@@ -37,6 +70,8 @@ struct spawner {
 	struct scoreboard *board;
 	int board_fd, config_fd;
 	struct supervisor supervisor;
+	struct supervisor before; /* the balancer that another one takes over from; IDLE: there is none */
+	struct upgrade upgrade;
 	struct workers workers;
 	struct control_server control;
 	struct snapshot_source snapshot;

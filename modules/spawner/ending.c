@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "spawner/tell.h"
+#include "spawner/upgrade.h"
 
 #include <signal.h>
 #include <time.h>
@@ -34,7 +35,7 @@ kill_strays(struct spawner *spawner)
 	size_t killed = 0, count = procfs_children(getpid(), pids, STRAYS_MAX);
 
 	for (size_t i = 0; i < count; i++) {
-		if (pids[i] == spawner->supervisor.child.pid ||
+		if (pids[i] == spawner->supervisor.child.pid || pids[i] == spawner->before.child.pid ||
 		    !procfs_variable(pids[i], STR("PASSENGER_PROCESS"), mark, sizeof(mark)))
 			continue;
 		bool lives = false;
@@ -60,11 +61,16 @@ ending_strays_due(struct timer *timer)
 		timer_set(&spawner->loop, timer, STRAYS_AGAIN_MS);
 }
 
+static bool
+balancers_are_gone(const struct spawner *spawner)
+{
+	return spawner->supervisor.state == SUPERVISOR_IDLE && spawner->before.state == SUPERVISOR_IDLE;
+}
+
 void
 ending_look(struct spawner *spawner)
 {
-	if (spawner->state != SPAWNER_STOPPING || spawner->supervisor.state != SUPERVISOR_IDLE ||
-	    workers_count(&spawner->workers) > 0)
+	if (spawner->state != SPAWNER_STOPPING || !balancers_are_gone(spawner) || workers_count(&spawner->workers) > 0)
 		return;
 	/* those of the processes that ended just now, for one */
 	if (!spawner->at_once && !hooks_are_idle(&spawner->hooks)) {
@@ -91,7 +97,7 @@ stop_applications(struct spawner *spawner)
 void
 ending_balancer_gone(struct spawner *spawner)
 {
-	if (spawner->state == SPAWNER_DRAINING)
+	if (spawner->state == SPAWNER_DRAINING && balancers_are_gone(spawner))
 		stop_applications(spawner);
 	else
 		ending_look(spawner);
@@ -106,12 +112,19 @@ ending_worker_gone(struct spawner *spawner)
 }
 
 static void
+end_balancers(struct spawner *spawner, uint64_t within_ms)
+{
+	supervisor_end(&spawner->supervisor, within_ms);
+	supervisor_end(&spawner->before, within_ms);
+}
+
+static void
 stop_at_once(struct spawner *spawner)
 {
 	spawner->at_once = true;
 	tell_simple(spawner, MESSAGE_STOP, 0, -1);
 	stop_applications(spawner);
-	supervisor_end(&spawner->supervisor, STOP_AT_ONCE_MS);
+	end_balancers(spawner, STOP_AT_ONCE_MS);
 }
 
 void
@@ -123,6 +136,7 @@ ending_stop(struct spawner *spawner, bool at_once, const char *who)
 		return;
 	log_notice("%s: stopping%s", who, at_once ? " at once" : "; requests that have begun are finished");
 	notify_send(&spawner->notify, "STOPPING=1\nSTATUS=stopping");
+	upgrade_cancel(spawner, "passenger is stopping");
 	bool draining = spawner->state == SPAWNER_DRAINING || spawner->state == SPAWNER_STOPPING;
 	if (!draining) {
 		spawner->state = SPAWNER_DRAINING;
@@ -134,7 +148,7 @@ ending_stop(struct spawner *spawner, bool at_once, const char *who)
 	if (at_once)
 		stop_at_once(spawner);
 	else
-		supervisor_end(&spawner->supervisor, spawner->config->shutdown_timeout_ms + DRAIN_MARGIN_MS);
+		end_balancers(spawner, spawner->config->shutdown_timeout_ms + DRAIN_MARGIN_MS);
 }
 
 /* What is still a child of ours has no business to be. */

@@ -317,6 +317,12 @@ start_again(struct worker *worker)
 }
 
 void
+launch_restore(struct worker *worker)
+{
+	worker->again = start_again;
+}
+
+void
 launch_worker(struct workers *workers, const struct app_config *app, const struct worker_role *role)
 {
 	struct worker *worker = worker_new(workers, app);

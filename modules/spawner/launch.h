@@ -24,6 +24,9 @@ struct launch_ends {
  * role: NULL, or a preloader's. */
 void launch_worker(struct workers *workers, const struct app_config *app, const struct worker_role *role);
 
+/* A worker of an earlier image that was made by launch_worker(). */
+void launch_restore(struct worker *worker);
+
 /* For a process of a loader that somebody else makes: its id, pipes, sockets and listener.  False and a sentence. */
 bool launch_make_ends(struct worker *worker, struct launch_ends *ends, char sentence[LAUNCH_SENTENCE_BYTES]) must_check;
 void launch_close_ends(struct launch_ends *ends);

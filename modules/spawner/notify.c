@@ -22,18 +22,25 @@ watchdog_due(struct timer *timer)
 }
 
 static void
+watchdog_begin(struct notify *notify)
+{
+	notify->watchdog.due = watchdog_due;
+	if (notify->watchdog_ms > 0)
+		timer_set(notify->loop, &notify->watchdog, notify->watchdog_ms);
+}
+
+static void
 watchdog_start(struct notify *notify)
 {
 	const char *usec_text = getenv("WATCHDOG_USEC"), *pid_text = getenv("WATCHDOG_PID");
 	uint64_t usec, pid;
 
-	notify->watchdog.due = watchdog_due;
 	if (usec_text == NULL || !str_to_u64(str_from(usec_text), &usec) || usec < 2000)
 		return;
 	if (pid_text != NULL && (!str_to_u64(str_from(pid_text), &pid) || pid != (uint64_t)getpid()))
 		return;
 	notify->watchdog_ms = usec / 2000;
-	timer_set(notify->loop, &notify->watchdog, notify->watchdog_ms);
+	watchdog_begin(notify);
 }
 
 static int
@@ -80,6 +87,13 @@ notify_open(struct notify *notify, struct loop *loop)
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
 	unsetenv("WATCHDOG_PID");
+}
+
+void
+notify_restore(struct notify *notify, struct loop *loop)
+{
+	notify->loop = loop;
+	watchdog_begin(notify);
 }
 
 void

@@ -16,6 +16,8 @@ struct notify {
 
 /* Reads and forgets NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. */
 void notify_open(struct notify *notify, struct loop *loop);
+/* With the descriptor and the time that an earlier image had. */
+void notify_restore(struct notify *notify, struct loop *loop);
 /* Lines of NAME=VALUE. */
 void notify_send(struct notify *notify, const char *format, ...) printf_like(2, 3);
 void notify_close(struct notify *notify);

@@ -285,6 +285,15 @@ place_make_folder(int programs_fd, const char *name, uint32_t uid, uint32_t gid)
 	return made && (uid == geteuid() || fchownat(programs_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) == 0);
 }
 
+void
+place_name_parts(struct place *place)
+{
+	str_format(place->apps_dir, sizeof(place->apps_dir), "%s/apps", place->dir);
+	str_format(place->loaders_dir, sizeof(place->loaders_dir), "%s/loaders", place->dir);
+	str_format(place->programs_dir, sizeof(place->programs_dir), "%s/programs", place->dir);
+	str_format(place->control_path, sizeof(place->control_path), "%s/control", place->dir);
+}
+
 enum place_result
 place_open(struct place *place, const char *dir, char error[PLACE_ERROR_BYTES])
 {
@@ -292,10 +301,7 @@ place_open(struct place *place, const char *dir, char error[PLACE_ERROR_BYTES])
 	place->dir_fd = place->apps_fd = place->loaders_fd = place->programs_fd = place->lock_fd = -1;
 	if (!absolute(dir, place->dir, error) || !walk(place, error))
 		return PLACE_FAILED;
-	str_format(place->apps_dir, sizeof(place->apps_dir), "%s/apps", place->dir);
-	str_format(place->loaders_dir, sizeof(place->loaders_dir), "%s/loaders", place->dir);
-	str_format(place->programs_dir, sizeof(place->programs_dir), "%s/programs", place->dir);
-	str_format(place->control_path, sizeof(place->control_path), "%s/control", place->dir);
+	place_name_parts(place);
 	enum place_result result = lock_take(place, error);
 	if (result != PLACE_OURS)
 		return result;
@@ -348,8 +354,10 @@ place_fill(struct place *place, uint32_t apps_gid, char error[PLACE_ERROR_BYTES]
 bool
 place_add_loader(struct place *place, const char *name, const void *data, size_t len, char error[PLACE_ERROR_BYTES])
 {
-	int fd = openat(place->loaders_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	static const char draft[] = ".new";
 
+	unlinkat(place->loaders_fd, draft, 0);
+	int fd = openat(place->loaders_fd, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return failed(error, place->loaders_dir, "a loader can not be written");
 	bool done = fchmod(fd, 0644) == 0;
@@ -360,6 +368,8 @@ place_add_loader(struct place *place, const char *name, const void *data, size_t
 		else if (written == 0 || errno != EINTR)
 			done = false;
 	}
+	/* a process that begins now finds the one or the other */
+	done = done && renameat(place->loaders_fd, draft, place->loaders_fd, name) == 0;
 	int saved = errno;
 	close(fd);
 	errno = saved;

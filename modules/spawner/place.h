@@ -23,9 +23,11 @@ struct place {
 
 /* Makes or takes over the directory and locks it.  apps_gid: the balancer's group. */
 enum place_result place_open(struct place *place, const char *dir, char error[PLACE_ERROR_BYTES]) must_check;
+/* The paths in it follow from its own. */
+void place_name_parts(struct place *place);
 /* The directories of the sockets, of the loaders and of programs' folders; the first may be passed by this group only. */
 bool place_fill(struct place *place, uint32_t apps_gid, char error[PLACE_ERROR_BYTES]) must_check;
-/* A loader's file, readable by everyone. */
+/* A loader's file, readable by everyone; takes the place of one of this name. */
 bool place_add_loader(struct place *place, const char *name, const void *data, size_t len,
                       char error[PLACE_ERROR_BYTES]) must_check;
 /* A folder in the directory of programs that nobody but this user can enter; false and errno. */

@@ -305,6 +305,29 @@ static const struct worker_role preloader_role = {
 };
 
 void
+preloader_restore(struct worker *worker, bool is_preloader, int control_fd)
+{
+	if (is_preloader) {
+		worker->role = &preloader_role;
+		ready_restore(worker, control_fd);
+		if (worker->state == WORKER_RUNNING)
+			worker->probe.due = idle_due;
+		return;
+	}
+	worker->probe.due = hello_due;
+	if (control_fd >= 0 && !watch_add(worker->table->loop, &worker->control, control_fd, EPOLLIN, hello_ready)) {
+		close(control_fd);
+		worker_reset(worker);
+	}
+}
+
+void
+preloader_go_on(struct workers *workers, uint32_t app_id)
+{
+	serve(workers, app_id);
+}
+
+void
 preloader_spawn(struct workers *workers, const struct app_config *app)
 {
 	if (!app_config_preloads(app)) {

@@ -32,6 +32,11 @@ void preloader_spawn(struct workers *workers, const struct app_config *app);
  * workers->generations has been counted up, when that is to be. */
 void preloader_renew(struct workers *workers, uint32_t app_id);
 
+/* A worker of an earlier image that is a preloader, or that one is to fork; its timers are set by the caller. */
+void preloader_restore(struct worker *worker, bool is_preloader, int control_fd);
+/* When all are there again: who waits is served. */
+void preloader_go_on(struct workers *workers, uint32_t app_id);
+
 /* 0: none. */
 int32_t preloader_pid(const struct workers *workers, uint32_t app_id);
 

@@ -318,6 +318,18 @@ probe_due(struct timer *timer)
 }
 
 void
+ready_restore(struct worker *worker, int control_fd)
+{
+	uint32_t events = EPOLLIN | (worker->control_out.len > 0 ? (uint32_t)EPOLLOUT : 0);
+
+	worker->probe.due = probe_due;
+	if (control_fd < 0 || watch_add(worker->table->loop, &worker->control, control_fd, events, control_ready))
+		return;
+	close(control_fd);
+	worker_fail(worker, 0, "its control descriptor can not be watched: %s", strerror(errno));
+}
+
+void
 ready_begin(struct worker *worker, int control_fd)
 {
 	struct loop *loop = worker->table->loop;

@@ -15,6 +15,8 @@ void ready_begin(struct worker *worker, int control_fd);
 
 /* One line to the loader, when it takes it.  False: there is none. */
 bool ready_command(struct worker *worker, struct str line) must_check;
+/* The same for one that an earlier image has begun; its timers are set by the caller. */
+void ready_restore(struct worker *worker, int control_fd);
 
 /* What a line of a loader says. */
 enum ready_line { READY_LINE_READY, READY_LINE_ERROR, READY_LINE_OTHER };

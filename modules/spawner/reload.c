@@ -202,6 +202,10 @@ reload_begin(struct spawner *spawner, char *text, size_t text_size)
 	struct config *fresh;
 	int config_fd;
 
+	if (spawner->upgrade.state == UPGRADE_TAKING_OVER) {
+		str_format(text, text_size, "an upgrade is under way, and nothing was changed; try again in a moment");
+		return false;
+	}
 	if (spawner->state != SPAWNER_SERVING) {
 		str_format(text, text_size, "passenger is %s: nothing was changed",
 		           spawner->state == SPAWNER_STARTING ? "starting" : "stopping");

@@ -185,6 +185,16 @@ restart_files_open(struct restart_files *files, const struct config *config)
 }
 
 void
+restart_files_restore(struct restart_files *files, uint32_t app_id, const struct restart_watched *seen)
+{
+	struct restart_watched *watched = &files->apps[app_id];
+
+	watched->known = seen->known;
+	memcpy(watched->modified_ns, seen->modified_ns, sizeof(watched->modified_ns));
+	timer_set(files->loop, &files->settle, RESTART_FILES_SETTLE_MS);
+}
+
+void
 restart_files_close(struct restart_files *files)
 {
 	if (files->watch.ready == NULL)

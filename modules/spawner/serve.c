@@ -19,7 +19,8 @@ static const char help_text[] =
 	"Usage: passenger serve [OPTIONS] [APP_DIR]\n"
 	"\n"
 	"Serves applications until it is told to stop: SIGTERM or SIGINT let requests that have begun\n"
-	"finish, a second one stops at once; SIGHUP reloads the configuration; SIGUSR1 opens logs anew.\n"
+	"finish, a second one stops at once; SIGHUP reloads the configuration; SIGUSR1 opens logs anew;\n"
+	"SIGUSR2 lets the program that stands at this one's path take over (see passenger upgrade --help).\n"
 	"\n"
 	"  APP_DIR             the application's directory; its type is found by its files\n"
 	"  --config FILE       the configuration; without it and without APP_DIR ./passenger.ini, then\n"
@@ -313,9 +314,43 @@ open_standard_descriptors(void)
 	return true;
 }
 
+/* In place of another image of passenger, or back in one's own. */
+static int
+take_over(const struct image_arrival *arrival)
+{
+	static struct carry carry; /* large */
+	struct spawner_start start = {.carry = &carry, .arrival = *arrival};
+	struct image_load load = {.state_fd = arrival->state_fd};
+	char error[PLACE_ERROR_BYTES] = "";
+
+	load.fds = state_fds_of(arrival->state_fd, &load.fd_count);
+	image_carry(&load);
+	if (arrival->back_fd >= 0)
+		image_guard(arrival->back_fd);
+	if (!carry_read(&carry, arrival->state_fd, true, app_types)) {
+		log_critical("%s", carry.reader.error);
+	} else if (!random_init() || !add_loaders(&carry.place, error)) {
+		log_critical("the instance directory %s", error);
+	} else {
+		start.config = carry.generations[0];
+		start.source = &carry.source;
+		start.place = &carry.place;
+		start.listeners = &carry.listeners;
+		start.instance_name = carry.instance_name;
+		start.balancer_uid = carry.balancer_uid;
+		start.balancer_gid = carry.balancer_gid;
+		start.descriptors_soft = carry.descriptors_soft;
+		log_set_level((enum log_level)start.config->log_level);
+		return spawner_run(&start);
+	}
+	image_fall_back(IMAGE_GAVE_UP);
+	return SERVE_FAILED;
+}
+
 int
 serve_command(int argc, char **argv)
 {
+	struct image_arrival arrival;
 	static struct passed_sockets passed;
 	struct command_line line = {.config = NULL};
 	struct config_source source = {.types = app_types, .privileged = geteuid() == 0};
@@ -325,8 +360,11 @@ serve_command(int argc, char **argv)
 
 	if (!open_standard_descriptors())
 		return SERVE_FAILED;
-	passed_sockets_take(&passed);
 	log_init("spawner", LOG_NOTICE);
+	image_arrive(&arrival);
+	if (arrival.state_fd >= 0)
+		return take_over(&arrival);
+	passed_sockets_take(&passed);
 	if (!read_command_line(&line, argc, argv))
 		return SERVE_USAGE;
 	if (line.help) {

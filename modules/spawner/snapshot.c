@@ -151,6 +151,10 @@ fill_head(struct snapshot_source *source, const struct snapshot_view *view, stru
 	memset(head, 0, sizeof(*head));
 	head->magic = SNAPSHOT_MAGIC;
 	head->version = SNAPSHOT_VERSION;
+	head->upgrade = source->upgrade;
+	head->upgrade_unix_us = source->upgrade_unix_us;
+	memcpy(head->upgrade_text, source->upgrade_text, sizeof(head->upgrade_text));
+	head->handing_over_pid = source->before->child.pid;
 	head->max_pool_size = (uint32_t)config->max_pool_size;
 	head->top_level_queue = small_figure(&board->top_level_queue);
 	head->clients = small_figure(&board->clients);

@@ -17,10 +17,14 @@ enum { SNAPSHOT_BUDGET_MS = 25, SNAPSHOT_CPU_FRESH_MS = 1000 };
 struct snapshot_source {
 	struct workers *workers;
 	const struct supervisor *supervisor;
+	const struct supervisor *before; /* the balancer that hands over, or IDLE */
 	const struct listeners *listeners;
 	const struct evidence_store *evidence;
 	const char *instance_name;
 	int64_t started_unix_us;
+	uint32_t upgrade; /* enum snapshot_upgrade: what has become of the last one */
+	int64_t upgrade_unix_us;
+	char upgrade_text[256];
 	uint64_t own_memory_at_ms, balancer_memory_at_ms;
 	uint64_t own_pss_kb, balancer_pss_kb; /* last read */
 };

@@ -6,6 +6,7 @@
 #include "spawner/reload.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
+#include "spawner/upgrade.h"
 #include "spawner/verbs.h"
 #include "system/socket.h"
 
@@ -93,6 +94,38 @@ hooks_have_ended(struct hooks *hooks)
 	ending_look(container_of(hooks, struct spawner, hooks));
 }
 
+/* From one that hands over: what it still decides is the other one's to carry out.  False: a message like any other's. */
+static bool
+from_balancer_before(struct spawner *spawner, struct message *message, const int *fds, size_t fd_count)
+{
+	struct worker *worker = workers_by_serial(&spawner->workers, message->slot, message->serial);
+	struct message passed;
+
+	switch (message->type) {
+	case MESSAGE_SPAWN:
+		message_init(&passed, MESSAGE_SPAWNING);
+		passed.app_id = message->app_id;
+		supervisor_send(&spawner->supervisor, &passed, NULL, 0);
+		do_spawn(spawner, message->app_id);
+		return true;
+	case MESSAGE_RETIRE:
+		if (worker != NULL)
+			tell_of_worker(spawner, MESSAGE_DETACH, worker, "");
+		return true;
+	case MESSAGE_CLIENT:
+		if (fd_count != 1 || spawner->supervisor.state != SUPERVISOR_SERVING)
+			return true;
+		message_init(&passed, MESSAGE_CLIENT);
+		passed.slot = message->slot;
+		passed.serial = message->serial;
+		message_set_text(&passed, str_make(message->text, message->text_len));
+		supervisor_send(&spawner->supervisor, &passed, fds, 1);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void
 from_balancer(struct supervisor *supervisor, struct message *message, int *fds, size_t fd_count)
 {
@@ -100,10 +133,12 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 	struct worker *worker = workers_by_serial(&spawner->workers, message->slot, message->serial);
 	char why[EVIDENCE_WHY_BYTES];
 
-	(void)fds;
-	(void)fd_count;
+	if (supervisor == &spawner->before && from_balancer_before(spawner, message, fds, fd_count))
+		return;
 	switch (message->type) {
 	case MESSAGE_SPAWN:
+		if (spawner->before.state != SUPERVISOR_IDLE)
+			tell_spawning_before(spawner, message->app_id);
 		do_spawn(spawner, message->app_id);
 		break;
 	case MESSAGE_RETIRE:
@@ -153,7 +188,13 @@ balancer_hung(struct supervisor *supervisor, const char *why)
 static void
 balancer_ended(struct supervisor *supervisor)
 {
-	ending_balancer_gone(supervisor->owner);
+	struct spawner *spawner = supervisor->owner;
+
+	if (supervisor == &spawner->before) {
+		tell_simple(spawner, MESSAGE_ALONE, 0, -1);
+		log_notice("the balancer before has gone");
+	}
+	ending_balancer_gone(spawner);
 }
 
 static void
@@ -164,6 +205,7 @@ balancer_serving(struct supervisor *supervisor)
 
 	if (spawner->state != SPAWNER_STARTING) {
 		log_notice("a new balancer (pid %d) serves", supervisor->child.pid);
+		upgrade_serving(spawner);
 		return;
 	}
 	spawner->state = SPAWNER_SERVING;
@@ -313,6 +355,10 @@ signal_received(struct signals *signals, int number, int32_t sender_pid)
 	case SIGHUP:
 		(void)reload_begin(spawner, text, sizeof(text));
 		break;
+	case SIGUSR2:
+		if (!upgrade_begin(spawner, "", false, 0, text, sizeof(text)))
+			log_error("upgrade: %s", text);
+		break;
 	case SIGUSR1:
 		(void)verbs_reopen_logs(spawner, text, sizeof(text));
 		break;
@@ -373,8 +419,12 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->supervisor.events = &supervisor_events;
 	spawner->supervisor.owner = spawner;
 	supervisor_init(&spawner->supervisor);
+	spawner->before = spawner->supervisor;
+	supervisor_init(&spawner->before);
+	upgrade_init(&spawner->upgrade);
 	spawner->snapshot.workers = &spawner->workers;
 	spawner->snapshot.supervisor = &spawner->supervisor;
+	spawner->snapshot.before = &spawner->before;
 	spawner->snapshot.listeners = start->listeners;
 	spawner->snapshot.evidence = &spawner->evidence;
 	spawner->evidence.board = spawner->board;
@@ -410,10 +460,9 @@ write_instance(const struct spawner *spawner)
 }
 
 static bool
-begin(struct spawner *spawner, const struct spawner_start *start)
+begin_loop(struct spawner *spawner)
 {
-	static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
-	char error[LOG_FILES_ERROR_BYTES];
+	static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 	children_init(&spawner->children);
 	spawner->signals.received = signal_received;
@@ -423,6 +472,37 @@ begin(struct spawner *spawner, const struct spawner_start *start)
 		return say("the event loop can not be made");
 	if (!children_adopt())
 		log_warn("orphans of applications go to process 1: %s", strerror(errno));
+	return true;
+}
+
+/* What is made anew in every image. */
+static bool
+begin_common(struct spawner *spawner, const char *control_path)
+{
+	char error[LOG_FILES_ERROR_BYTES];
+
+	/* one application's wrong log is no reason for the others not to run */
+	if (!log_files_open_sinks(spawner->workers.sinks, spawner->config, error))
+		log_error("%s; the output goes to the main log", error);
+	evidence_open(&spawner->evidence, spawner->place->dir_fd, spawner->place->dir, spawner->config->evidence_dir);
+	spawner->config_fd = tell_config_fd(spawner->config);
+	if (spawner->config_fd < 0)
+		return say("the configuration can not be put into memory");
+	if (!write_instance(spawner))
+		return false;
+	if (!control_server_open(&spawner->control, &spawner->loop, control_path, error, sizeof(error))) {
+		log_critical("%s", error);
+		return false;
+	}
+	restart_files_open(&spawner->restart_files, spawner->config);
+	return true;
+}
+
+static bool
+begin(struct spawner *spawner, const struct spawner_start *start)
+{
+	char error[LOG_FILES_ERROR_BYTES];
+
 	spawner->board = scoreboard_create(&spawner->board_fd);
 	if (spawner->board == NULL)
 		return say("the scoreboard can not be made");
@@ -431,24 +511,54 @@ begin(struct spawner *spawner, const struct spawner_start *start)
 		log_critical("%s", error);
 		return false;
 	}
-	/* one application's wrong log is no reason for the others not to run */
-	if (!log_files_open_sinks(spawner->workers.sinks, spawner->config, error))
-		log_error("%s; the output goes to the main log", error);
-	evidence_open(&spawner->evidence, spawner->place->dir_fd, spawner->place->dir, spawner->config->evidence_dir);
 	notify_open(&spawner->notify, &spawner->loop);
-	spawner->config_fd = tell_config_fd(spawner->config);
-	if (spawner->config_fd < 0)
-		return say("the configuration can not be put into memory");
-	if (!write_instance(spawner))
+	if (!begin_common(spawner, spawner->place->control_path))
 		return false;
-	if (!control_server_open(&spawner->control, &spawner->loop, spawner->place->control_path, error, sizeof(error))) {
-		log_critical("%s", error);
-		return false;
-	}
-	restart_files_open(&spawner->restart_files, spawner->config);
 	if (!supervisor_start(&spawner->supervisor))
 		return say("no balancer can be started");
 	return true;
+}
+
+/* In place of an earlier image: with all that it had. */
+static bool
+begin_again(struct spawner *spawner, const struct spawner_start *start)
+{
+	struct carry *carry = start->carry;
+
+	fill_parts(spawner, start);
+	if (!carry_restore_spawner(carry, spawner))
+		return say(carry->reader.error);
+	spawner->board = scoreboard_map(spawner->board_fd);
+	if (spawner->board == NULL)
+		return say("the scoreboard is not there");
+	spawner->workers.board = spawner->supervisor.board = spawner->before.board = spawner->board;
+	spawner->evidence.board = spawner->board;
+	notify_restore(&spawner->notify, &spawner->loop);
+	spawner->state = SPAWNER_SERVING;
+	if (!begin_common(spawner, NULL))
+		return false;
+	if (!carry_restore(carry, spawner, start->arrival.back_fd < 0)) {
+		log_critical("%s", carry->reader.error);
+		return false;
+	}
+	if (!upgrade_arrive(spawner, &start->arrival))
+		return say("no balancer can be started");
+	for (size_t i = 0; i < spawner->config->app_count; i++)
+		preloader_go_on(&spawner->workers, spawner->config->apps[i]->id);
+	workers_go_on(&spawner->workers);
+	children_reap(&spawner->children);
+	timer_set(&spawner->loop, &spawner->sampling, spawner->config->analytics_collection_rate_ms);
+	timer_set(&spawner->loop, &spawner->strays, 1);
+	return true;
+}
+
+static void
+run(struct spawner *spawner)
+{
+	while (!spawner->loop.stopped) {
+		loop_turn(&spawner->loop, -1);
+		upgrade_turn_ends(spawner);
+	}
 }
 
 int
@@ -467,9 +577,12 @@ spawner_run(const struct spawner_start *start)
 	spawner->place = start->place;
 	spawner->listeners = start->listeners;
 	str_cut_z(spawner->instance_name, sizeof(spawner->instance_name), str_from(start->instance_name));
-	bool begun = begin(spawner, start);
+	bool begun = begin_loop(spawner) && (start->carry != NULL ? begin_again(spawner, start) : begin(spawner, start));
 	if (begun)
-		loop_run(&spawner->loop);
+		run(spawner);
+	else
+		image_fall_back(IMAGE_GAVE_UP);
+	image_release();
 	ending_finish(spawner);
 	loop_free(&spawner->loop);
 	config_release(spawner->config);

@@ -5,7 +5,7 @@
 #ifndef SPAWNER_SPAWNER_H
 #define SPAWNER_SPAWNER_H
 
-#include "spawner/core.h"
+#include "spawner/carry.h"
 
 /* Everything that serve has made and checked; parts are taken, not copied. */
 struct spawner_start {
@@ -16,6 +16,8 @@ struct spawner_start {
 	const char *instance_name;
 	uint32_t balancer_uid, balancer_gid;
 	uint64_t descriptors_soft;
+	struct carry *carry; /* from an earlier image that this one takes over from, or comes back to; NULL: a fresh start */
+	struct image_arrival arrival;
 };
 
 /* Serves until it is told to stop.  0; 1 and it was logged when it could not begin. */

@@ -79,7 +79,8 @@ balancer_ended(struct child *child, const struct child_end *end)
 	child_end_text(end, how);
 	channel_close(&supervisor->channel);
 	timer_cancel(supervisor->loop, &supervisor->check);
-	atomic_store(&supervisor->board->balancer_pid, 0);
+	uint32_t pid = (uint32_t)supervisor->pid;
+	atomic_compare_exchange_strong(&supervisor->board->balancer_pid, &pid, 0);
 	if (supervisor->state == SUPERVISOR_ENDING) {
 		if (end->by_signal || end->number != 0)
 			log_warn("the balancer ended: %s", how);
@@ -242,6 +243,7 @@ supervisor_start(struct supervisor *supervisor)
 	}
 	supervisor->started_ms = supervisor->checked_ms = supervisor->loop->now_ms;
 	supervisor->forgiven_until_ms = 0;
+	supervisor->pid = supervisor->child.pid;
 	atomic_store(&supervisor->board->balancer_pid, (uint32_t)supervisor->child.pid);
 	atomic_fetch_add(&supervisor->board->balancer_starts, 1);
 	channel_open(&supervisor->channel, supervisor->loop, pair[0]);
@@ -249,6 +251,37 @@ supervisor_start(struct supervisor *supervisor)
 	timer_set(supervisor->loop, &supervisor->check, SUPERVISOR_CHECK_MS);
 	supervisor->events->started(supervisor);
 	return true;
+}
+
+bool
+supervisor_restore(struct supervisor *supervisor, enum supervisor_state state)
+{
+	int fd = supervisor->channel.watch.fd;
+	int32_t pid = supervisor->child.pid;
+
+	supervisor->channel.watch.fd = -1;
+	if (fd < 0 || !child_restore(supervisor->children, &supervisor->child, pid)) {
+		if (fd >= 0)
+			close(fd);
+		supervisor->child.pid = 0;
+		return false;
+	}
+	supervisor->pid = pid;
+	supervisor->started_ms = supervisor->checked_ms = supervisor->loop->now_ms;
+	channel_open(&supervisor->channel, supervisor->loop, fd);
+	supervisor->state = state;
+	if (state == SUPERVISOR_SERVING) {
+		atomic_store(&supervisor->board->balancer_pid, (uint32_t)pid);
+		timer_set(supervisor->loop, &supervisor->check, SUPERVISOR_CHECK_MS);
+	}
+	return true;
+}
+
+void
+supervisor_listen(struct supervisor *supervisor, bool listens)
+{
+	if (supervisor->channel.watch.ready != NULL)
+		watch_change(supervisor->loop, &supervisor->channel.watch, listens ? EPOLLIN : 0);
 }
 
 void

@@ -50,9 +50,11 @@ struct supervisor {
 	struct children *children;
 	struct scoreboard *board;
 	uint32_t uid, gid; /* of the balancer */
+	uint32_t column;   /* its, in the scoreboard's claims */
 	const struct supervisor_events *events;
 	void *owner;
 	struct child child;
+	int32_t pid; /* of the newest one, also when it has ended */
 	struct channel channel;
 	struct timer check; /* STARTING, SERVING: the beat; WAITING: the next start; ENDING: SIGKILL */
 	uint64_t started_ms;
@@ -64,6 +66,11 @@ struct supervisor {
 void supervisor_init(struct supervisor *supervisor);
 /* Starts the first one; false and errno when no process can be made. */
 bool supervisor_start(struct supervisor *supervisor) must_check;
+/* One that an earlier image of ours has started (child.pid and channel.watch.fd say which) goes on in this state:
+ * SERVING; or ENDING, when another one takes over.  False: it is gone, or can not be spoken to; IDLE. */
+bool supervisor_restore(struct supervisor *supervisor, enum supervisor_state state) must_check;
+/* ENDING: whether what it says is heard. */
+void supervisor_listen(struct supervisor *supervisor, bool listens);
 /* To the balancer, if there is one.  A full queue costs it its life. */
 void supervisor_send(struct supervisor *supervisor, const struct message *message, const int *fds, size_t fd_count);
 /* It finishes by itself (it was told DRAIN or STOP); killed after within_ms. */

@@ -10,10 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What a balancer that hands over, or that may have to go on after all, has to know as well. */
+static bool
+concerns_both(uint32_t type)
+{
+	return type == MESSAGE_PROCESS || type == MESSAGE_PROCESS_GONE || type == MESSAGE_SPAWN_FAILED ||
+	       type == MESSAGE_ACCESS_LOG || type == MESSAGE_SLOW_LOG || type == MESSAGE_LOG_FILE ||
+	       type == MESSAGE_DRAIN || type == MESSAGE_STOP;
+}
+
 void
 tell(struct spawner *spawner, const struct message *message, int fd)
 {
 	supervisor_send(&spawner->supervisor, message, &fd, fd >= 0 ? 1 : 0);
+	if (concerns_both(message->type))
+		supervisor_send(&spawner->before, message, &fd, fd >= 0 ? 1 : 0);
 }
 
 void
@@ -26,19 +37,35 @@ tell_simple(struct spawner *spawner, enum message_type type, uint64_t number, in
 	tell(spawner, &message, fd);
 }
 
+static void
+process_message(struct message *message, const struct worker *worker)
+{
+	message_init(message, MESSAGE_PROCESS);
+	message->app_id = worker->record.app_id;
+	message->slot = worker->record.slot;
+	message->serial = worker->record.serial;
+	message->process = worker->record;
+	message->process.retiring = worker_is_leaving(worker);
+}
+
 void
 tell_process(struct spawner *spawner, const struct worker *worker)
 {
 	struct message message;
 
-	message_init(&message, MESSAGE_PROCESS);
-	message.app_id = worker->record.app_id;
-	message.slot = worker->record.slot;
-	message.serial = worker->record.serial;
-	message.process = worker->record;
-	message.process.retiring = worker_is_leaving(worker);
+	process_message(&message, worker);
 	tell(spawner, &message, worker->door_fd);
 	explicit_bzero(&message, offsetof(struct message, text));
+}
+
+void
+tell_spawning_before(struct spawner *spawner, uint32_t app_id)
+{
+	struct message message;
+
+	message_init(&message, MESSAGE_SPAWNING);
+	message.app_id = app_id;
+	supervisor_send(&spawner->before, &message, NULL, 0);
 }
 
 void
@@ -169,7 +196,12 @@ tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 void
 tell_everything(struct spawner *spawner)
 {
-	tell_simple(spawner, MESSAGE_HELLO, 0, spawner->board_fd);
+	struct message message;
+
+	message_init(&message, MESSAGE_HELLO);
+	message.number = spawner->supervisor.column;
+	message.slot = spawner->before.state != SUPERVISOR_IDLE;
+	tell(spawner, &message, spawner->board_fd);
 	off_t config_bytes = lseek(spawner->config_fd, 0, SEEK_END);
 	tell_simple(spawner, MESSAGE_CONFIG, (uint64_t)config_bytes, spawner->config_fd);
 	tell_simple(spawner, MESSAGE_ACCESS_LOG, 0, spawner->logs.access_fd);
@@ -179,8 +211,11 @@ tell_everything(struct spawner *spawner)
 	for (size_t state = 0; state < WORKER_STATE_N; state++) {
 		list_each (&spawner->workers.states[state], node) {
 			const struct worker *worker = container_of(node, struct worker, node);
-			if (worker->has_slot)
-				tell_process(spawner, worker);
+			if (!worker->has_slot)
+				continue;
+			process_message(&message, worker);
+			supervisor_send(&spawner->supervisor, &message, &worker->door_fd, 1);
+			explicit_bzero(&message, offsetof(struct message, text));
 		}
 	}
 	for (size_t state = 0; state < WORKER_STATE_N; state++) {

@@ -10,6 +10,8 @@
 void tell(struct spawner *spawner, const struct message *message, int fd);
 /* A message that is its type, one number and a descriptor. */
 void tell_simple(struct spawner *spawner, enum message_type type, uint64_t number, int fd);
+/* The one that hands over counts what the other one has asked for. */
+void tell_spawning_before(struct spawner *spawner, uint32_t app_id);
 /* MESSAGE_PROCESS with its door. */
 void tell_process(struct spawner *spawner, const struct worker *worker);
 /* A message about a worker, with a text. */

@@ -5,6 +5,7 @@
 #include "spawner/reload.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
+#include "spawner/upgrade.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -203,6 +204,12 @@ control_request(struct control_server *server, const struct control_request *req
 		return true;
 	case CONTROL_RELOAD:
 		out->code = reload_begin(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
+		return true;
+	case CONTROL_UPGRADE:
+		if (upgrade_begin(spawner, request->name, request->number != 0, server->serving, out->text,
+		                  sizeof(out->text)))
+			return false;
+		out->code = CONTROL_FAILED;
 		return true;
 	case CONTROL_RESTART:
 		do_restart(spawner, request->name, request->number, out);

@@ -461,6 +461,52 @@ worker_ended(struct child *child, const struct child_end *end)
 
 /* --- the beginning ------------------------------------------------------------------ */
 
+bool
+worker_restore(struct workers *workers, struct worker *worker, const struct app_config *app)
+{
+	uint32_t slot = worker->record.slot;
+	int32_t pid = worker->child.pid;
+
+	worker->child.pid = 0;
+	if (worker->state >= WORKER_STATE_N ||
+	    (worker->has_slot && (slot >= SCOREBOARD_PROCESSES || workers->slots[slot].worker != NULL)))
+		return false;
+	worker->table = workers;
+	worker->app = app;
+	config_retain(app->config);
+	worker->child.ended = worker_ended;
+	worker->timer.due = worker_due;
+	worker->grave.bury = worker_bury;
+	if (worker->state == WORKER_FAILED)
+		worker->step = worker_step(worker);
+	if (worker->has_slot)
+		workers->slots[slot].worker = worker;
+	list_append(&workers->states[worker->state], &worker->node);
+	if (pid != 0 && !child_restore(workers->children, &worker->child, pid))
+		log_warn("application %s: process %d ended while passenger was replaced", app->name, pid);
+	capture_restore(&worker->capture, workers->loop, &workers->sinks[app->id]);
+	return true;
+}
+
+void
+workers_go_on(struct workers *workers)
+{
+	const struct child_end end = {.by_signal = true, .number = SIGKILL};
+
+	for (size_t state = 0; state < WORKER_STATE_N; state++) {
+		list_each (&workers->states[state], node) {
+			struct worker *worker = container_of(node, struct worker, node);
+			bool begun = worker->record.pid != 0;
+			if (begun && worker->child.pid == 0)
+				worker_ended(&worker->child, &end);
+			else if (begun && state == WORKER_CONDEMNED)
+				worker_kill(worker, "it had reached a limit before passenger was replaced");
+			else if (begun && state == WORKER_STARTING && !timer_is_set(&worker->timer))
+				timer_set(workers->loop, &worker->timer, 1); /* it was over already */
+		}
+	}
+}
+
 struct worker *
 worker_new(struct workers *workers, const struct app_config *app)
 {

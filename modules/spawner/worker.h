@@ -160,6 +160,8 @@ struct workers {
 void workers_init(struct workers *workers);
 /* All of any state. */
 uint32_t workers_count(const struct workers *workers);
+/* Is evidence being taken of one? */
+bool workers_give_evidence(const struct workers *workers);
 uint32_t workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state);
 /* What its newest restart has come to. */
 enum group_roll workers_roll(const struct workers *workers, uint32_t app_id);
@@ -170,6 +172,12 @@ struct worker *workers_by_pid(const struct workers *workers, int32_t pid);
 
 /* A fresh one in STARTING, without a process. */
 struct worker *worker_new(struct workers *workers, const struct app_config *app);
+/* One that an earlier image has begun, from calloc, with the fields that were carried: its process, lists, slot and
+ * output are taken up again.  False: its numbers make no sense. */
+bool worker_restore(struct workers *workers, struct worker *worker, const struct app_config *app) must_check;
+/* All are there again: those whose process ended in between are told of; what was in the middle of being taken down
+ * goes on. */
+void workers_go_on(struct workers *workers);
 /* Its program serves: opens its door and takes a slot.  (It may fail over that.) */
 void worker_ready(struct worker *worker, int32_t concurrency, bool bypass);
 /* It can not be started: the sentence is the report's summary.  grace_ms: it may

@@ -23,6 +23,16 @@ workers_count(const struct workers *workers)
 	return count;
 }
 
+bool
+workers_give_evidence(const struct workers *workers)
+{
+	for (size_t state = 0; state < WORKER_STATE_N; state++)
+		list_each (&workers->states[state], node)
+			if (container_of(node, struct worker, node)->evidence != NULL)
+				return true;
+	return false;
+}
+
 uint32_t
 workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state)
 {

@@ -46,8 +46,8 @@ fds_raise(const struct child_fd *fds, size_t fd_count, int *high)
 }
 
 static int
-spawn_self(pid_t *pid, const char *const *argv, const char *const *envp, const struct child_fd *fds, const int *high,
-           size_t fd_count)
+spawn(pid_t *pid, const char *program, const char *const *argv, const char *const *envp, const struct child_fd *fds,
+      const int *high, size_t fd_count)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -76,7 +76,7 @@ spawn_self(pid_t *pid, const char *const *argv, const char *const *envp, const s
 		error = posix_spawnattr_setflags(&attributes,
 		                                 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	if (error == 0)
-		error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, spawn_argv, spawn_envp);
+		error = posix_spawn(pid, program, &actions, &attributes, spawn_argv, spawn_envp);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return error;
@@ -106,8 +106,8 @@ child_take(struct children *children, struct child *child, pid_t pid)
 }
 
 bool
-child_start(struct children *children, struct child *child, const char *const *argv, const char *const *envp,
-            const struct child_fd *fds, size_t fd_count)
+child_start_program(struct children *children, struct child *child, const char *program, const char *const *argv,
+                    const char *const *envp, const struct child_fd *fds, size_t fd_count)
 {
 	int high[CHILD_FDS_MAX] = {0};
 	pid_t pid = 0;
@@ -115,7 +115,7 @@ child_start(struct children *children, struct child *child, const char *const *a
 	assert(fd_count <= CHILD_FDS_MAX && child->pid == 0);
 	if (!fds_raise(fds, fd_count, high))
 		return false;
-	int error = spawn_self(&pid, argv, envp, fds, high, fd_count);
+	int error = spawn(&pid, program, argv, envp, fds, high, fd_count);
 	for (size_t i = 0; i < fd_count; i++)
 		close(high[i]);
 	if (error != 0) {
@@ -130,6 +130,26 @@ child_start(struct children *children, struct child *child, const char *const *a
 		return false;
 	}
 	return true;
+}
+
+bool
+child_start(struct children *children, struct child *child, const char *const *argv, const char *const *envp,
+            const struct child_fd *fds, size_t fd_count)
+{
+	return child_start_program(children, child, "/proc/self/exe", argv, envp, fds, fd_count);
+}
+
+bool
+child_restore(struct children *children, struct child *child, int32_t pid)
+{
+	struct procfs_stat stat;
+
+	child->pid = 0;
+	if (pid <= 0 || child_by_pid(children, pid) != NULL || !procfs_stat(pid, &stat) || stat.parent != getpid()) {
+		errno = ESRCH;
+		return false;
+	}
+	return child_take(children, child, pid);
 }
 
 bool

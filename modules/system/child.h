@@ -48,6 +48,13 @@ void children_init(struct children *children);
 bool child_start(struct children *children, struct child *child, const char *const *argv, const char *const *envp,
                  const struct child_fd *fds, size_t fd_count) must_check;
 
+/* The same with another program. */
+bool child_start_program(struct children *children, struct child *child, const char *program, const char *const *argv,
+                         const char *const *envp, const struct child_fd *fds, size_t fd_count) must_check;
+
+/* A child that an earlier image of this process has started (system/image).  False and errno: it is no more. */
+bool child_restore(struct children *children, struct child *child, int32_t pid) must_check;
+
 /* Takes a process that the kernel gave us (children_adopt) as if we had started it: it must be our child,
  * not be known yet, and lead a session and group of its own.  False and errno (ESRCH: it is none such). */
 bool child_adopt(struct children *children, struct child *child, int32_t pid) must_check;
