@@ -294,7 +294,12 @@ fail_unknown(struct config_reading *reading, struct str name, struct str value, 
 		return config_fail_value(reading, line, name, value, "here this option is named %s, in %s", meant->name,
 		                         kind_title(meant->sections));
 	char sentence[SENTENCE_BYTES] = "no such option";
-	config_suggest_option(reading, name, reading->current_kind, sentence, sizeof sentence);
+	if (str_starts_nocase(name, STR("passenger")))
+		str_cut_z(sentence, sizeof sentence,
+		          STR("no such option; what of the original is left out stands in docs/refusals.md, with "
+		              "the reason"));
+	else
+		config_suggest_option(reading, name, reading->current_kind, sentence, sizeof sentence);
 	return config_fail_value(reading, line, name, value, "%s", sentence);
 }
 

@@ -48,6 +48,18 @@ set_oom_score(void)
 	close(fd);
 }
 
+static const char *
+limit_name(int wanted)
+{
+	const char *name;
+	int resource;
+
+	for (size_t i = 0; (name = config_rlimit_name(i, &resource)) != NULL; i++)
+		if (resource == wanted)
+			return name;
+	return "?";
+}
+
 /* While we may still raise them.  RLIMIT_NPROC counts from the change of user on. */
 static bool
 set_limits(const struct plan *plan)
@@ -67,7 +79,8 @@ set_limits(const struct plan *plan)
 		/* RLIM_INFINITY is UINT64_MAX */
 		limit = (struct rlimit){.rlim_cur = wanted->soft, .rlim_max = wanted->hard};
 		if (setrlimit(wanted->resource, &limit) != 0) {
-			fail("can not set a limit (rlimits or app_file_descriptor_ulimit): %s",
+			fail("can not set the limit %s (rlimits or app_file_descriptor_ulimit): %s",
+			     limit_name(wanted->resource),
 			     errno == EPERM ? "it is more than whoever started passenger may have" : strerror(errno));
 			return false;
 		}

@@ -60,10 +60,12 @@ read_file(const char *path, char error[PLAN_ERROR_BYTES])
 	}
 	close(fd);
 	text[len] = '\0';
-	if (S_ISREG(stat.st_mode) && len <= EXEC_ENV_FILE_BYTES_MAX)
+	if (S_ISREG(stat.st_mode) && len <= EXEC_ENV_FILE_BYTES_MAX && strlen(text) == len)
 		return text;
-	str_format(error, PLAN_ERROR_BYTES, "the env_file %s is %s", path,
-	           S_ISREG(stat.st_mode) ? "longer than 64 KiB" : "no regular file");
+	str_format(error, PLAN_ERROR_BYTES, "the env_file %s %s", path,
+	           !S_ISREG(stat.st_mode)          ? "is no regular file"
+	           : len > EXEC_ENV_FILE_BYTES_MAX ? "is longer than 64 KiB"
+	                                           : "is no text: there is a zero octet in it");
 	free(text);
 	return NULL;
 }

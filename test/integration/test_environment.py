@@ -61,6 +61,7 @@ def test_env_file(box, kind):
     ('1X=secret\n', 'settings.env:1: '),
     ('OPEN="secret\n', 'settings.env:1: '),
     ('X=' + 'secret' * 12000, 'longer than 64 KiB'),
+    ('A=secret\0B=1\n', 'no text'),
     (None, 'No such file'),
 ])
 def test_env_file_that_is_wrong(box, text, said):
@@ -120,6 +121,13 @@ def test_a_shell_that_does_not_end(box):
     assert 'login shell' in failure(p)['text']
 
 
+def test_an_option_of_the_original_that_is_left_out(box):
+    ini = box.write('x.ini', '[passenger]\nPassengerTurbocaching = on\n[app a]\nroot = %s\n' % box.rack())
+    done = box.run('serve', '--config', ini, '--check')
+    assert done.returncode == 2 and 'x.ini:2: PassengerTurbocaching = on: ' in done.stderr
+    assert 'docs/refusals.md' in done.stderr
+
+
 # --- users and groups -----------------------------------------------------------------
 
 @pytest.mark.root
@@ -171,7 +179,7 @@ def test_limits_that_are_wrong(box, text):
 
 def test_a_limit_that_cannot_be_kept(box):
     p = box.start(app=box.app('ruby', rlimits='nofile=99999999999'), processes=0)
-    assert 'can not set a limit' in failure(p)['text']
+    assert 'can not set the limit nofile' in failure(p)['text']
 
 
 # --- addresses ---------------------------------------------------------------------------
