@@ -46,7 +46,9 @@ output_append(struct buf *out, struct str text, enum output_charset charset)
 	while (text.len > 0) {
 		uint32_t code = 0;
 		size_t len = output_utf8(text, &code);
-		bool plain = len > 0 && is_harmless(code) && (charset == OUTPUT_UTF8 || code < 0x7f);
+		bool plain = len > 0 && is_harmless(code) && (charset != OUTPUT_ASCII || code < 0x7f);
+		if (charset == OUTPUT_LINES && (code == '\t' || code == '\n'))
+			plain = true;
 		if (len == 0)
 			len = 1;
 		if (plain)

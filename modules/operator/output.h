@@ -11,6 +11,7 @@
 enum output_charset {
 	OUTPUT_ASCII, /* printable ASCII stays, any other octet becomes \xNN */
 	OUTPUT_UTF8,  /* well-formed UTF-8 stays too, but for control and direction characters */
+	OUTPUT_LINES, /* and so do tabs and ends of lines */
 };
 
 void output_append(struct buf *out, struct str text, enum output_charset charset);

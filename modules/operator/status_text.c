@@ -181,7 +181,7 @@ append_group(struct buf *out, const struct view *view, uint32_t index, const str
 		output_append(out, str_from(group->failure_id[0] != 0 ? group->failure_id : "in the log"), OUTPUT_ASCII);
 		buf_append_str(out, STR(")\n"));
 	}
-	if (style->verbose && group->failure_id[0] != 0)
+	if (group->failure_id[0] != 0)
 		append_failure(out, group, view->head);
 	append_limits(out, group);
 	buf_printf(out, "  Requests in queue: %" PRIu32 "\n", group->queued);

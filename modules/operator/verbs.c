@@ -273,15 +273,10 @@ show_evidence(int fd, const char *path)
 	struct buf text = {0}, out = {0};
 	char piece[16384];
 	ssize_t len;
-	struct str rest, line;
 	while (text.len < EVIDENCE_BYTES_MAX && (len = pread(fd, piece, sizeof(piece), (off_t)text.len)) > 0)
 		buf_append(&text, piece, (size_t)len);
 	close(fd);
-	rest = buf_str(&text);
-	while (str_split(&rest, '\n', &line)) {
-		output_append(&out, line, OUTPUT_UTF8);
-		buf_append_char(&out, '\n');
-	}
+	output_append(&out, buf_str(&text), OUTPUT_LINES);
 	buf_append_str(&out, STR("Kept as "));
 	output_append(&out, str_from(path), OUTPUT_UTF8);
 	buf_append_char(&out, '\n');

@@ -154,6 +154,7 @@ test_text_is_the_originals(void **state)
 	                          "/srv/b (staging):\n"
 	                          "  App root: /srv/b\n"
 	                          "  (spawning 2 new processes...)\n"
+	                          "  Last spawn failure: ID f00d  12s ago  it \"ended\" <early>\n"
 	                          "  Requests in queue: 0\n"
 	                          "  * PID: 4711    Sessions: 0       Processed: 0       Uptime: 0s\n"
 	                          "    CPU: 0%      Memory  : 0M      Last used: 0s ago\n"
