@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib import apache, client, procs
+from lib.lives import lives_through
 from lib.passenger import HERE, PASSWORD_HEADER, TOP
 from lib.wait import wait_until
 
@@ -75,6 +76,19 @@ def test_page(road):
     assert r.status == 200 and r.text.startswith('<h1>Shop</h1>')
     assert int(r.text[13:]) in [x['pid'] for x in p.processes()]
     assert client.request(web.address, '/none').status == 404
+
+
+def test_sinatra_lives_through_restart_and_death(box, road):
+    p, web = road
+
+    def look(address, headers):
+        r = client.request(address, '/', headers=headers)
+        assert r.status == 200 and r.text.startswith('<h1>Shop</h1>')
+        sent = dict(headers, **{'Content-Type': 'application/octet-stream'})
+        assert client.request(address, '/upload', 'POST', sent, b'u' * 300_000).text == '300000'
+        assert client.request(address, '/none', headers=headers).status == 404
+        assert client.request(address, '/env?a=%C3%BC', headers=headers).json()['QUERY_STRING'] == 'a=%C3%BC'
+    lives_through(box, p, web.address, look, app='shop')
 
 
 def test_static_file_is_served_by_apache(road):

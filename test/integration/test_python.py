@@ -7,13 +7,16 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 import time
 
 import pytest
 
 from lib import client
+from lib.lives import lives_through
 from lib.passenger import PASSWORD_HEADER, PYTHON, TOP
 from lib.wait import wait_until
+from test_node import behind_apache
 
 APPS = os.path.join(TOP, 'test', 'apps', 'python')
 KEY = base64.b64encode(b'0123456789abcdef').decode()
@@ -324,39 +327,96 @@ def stream():
 def fail():
     raise RuntimeError("a secret of flask")
 ''')
-    p = box.start(app={'root': box.path('app'), 'python': PYTHON})
-    assert p.get('/').text == 'hello from flask\n'
-    assert p.get('/', 'HEAD').status == 200
+    p, web = behind_apache(box, {'root': box.path('app'), 'python': PYTHON}, [])
     form = (b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nme\r\n--b\r\nContent-Disposition: form-data; name="file"; '
             b'filename="f"\r\n\r\n' + b'u' * 300_000 + b'\r\n--b--\r\n')
-    assert p.get('/upload', 'POST', {'Content-Type': 'multipart/form-data; boundary=b'}, form).json() == {'length': 300_000, 'name': 'me'}
-    assert p.get('/stream').text == 'line 0\nline 1\nline 2\n'
-    assert p.get('/nowhere').status == 404
-    r = p.doors()[0].request('/raise')
-    assert r.status == 500 and 'secret' not in r.text
-    p.wait_log('a secret of flask')
+
+    def look(address, headers):
+        with client.Connection(address) as c:
+            assert c.request('GET', '/', headers).text == 'hello from flask\n'
+            assert c.request('HEAD', '/', headers).status == 200
+            sent = dict(headers, **{'Content-Type': 'multipart/form-data; boundary=b'})
+            assert c.request('POST', '/upload', sent, form).json() == {'length': 300_000, 'name': 'me'}
+            assert c.request('GET', '/stream', headers).text == 'line 0\nline 1\nline 2\n'
+            assert c.request('GET', '/nowhere', headers).status == 404
+    try:
+        lives_through(box, p, web.address, look)
+        r = p.doors()[0].request('/raise')
+        assert r.status == 500 and 'secret' not in r.text
+        p.wait_log('a secret of flask')
+    finally:
+        web.stop()
 
 
-@pytest.mark.parametrize('kind', ['wsgi', 'asgi'])
-def test_django(box, kind):
-    """A project as django-admin makes it, with its admin."""
+URLS = '''
+from django.contrib import admin
+from django.http import JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+@csrf_exempt
+def upload(request):
+    return JsonResponse({"length": len(request.FILES["file"].read()), "name": request.POST["name"]})
+
+urlpatterns = [path("admin/", admin.site.urls), path("upload", upload)]
+'''
+
+
+def django_project(box):
+    """As django-admin makes it, with its admin, its static files collected, and a view for uploads."""
     root = box.path('app')
     os.mkdir(root)
-    assert os.system('cd %s && %s -m django startproject site1 . >/dev/null' % (root, PYTHON)) == 0
-    assert os.system('cd %s && sed -i "s/ALLOWED_HOSTS = .*/ALLOWED_HOSTS = [\'*\']/" site1/settings.py && %s manage.py migrate >/dev/null && '
-                     'DJANGO_SUPERUSER_PASSWORD=geheim %s manage.py createsuperuser --noinput --username root --email r@example.org >/dev/null'
-                     % (root, PYTHON, PYTHON)) == 0
-    os.system('chmod -R a+rwX ' + root)
-    p = box.start(app={'root': root, 'type': 'python', kind + '_module': 'site1.%s:application' % kind, 'python': PYTHON})
-    with p.connect() as c:
-        r = c.request('GET', '/admin/login/')
+    shell = '''cd %(root)s && PY=%(python)s && $PY -m django startproject site1 . &&
+        sed -i "s/ALLOWED_HOSTS = .*/ALLOWED_HOSTS = ['*']/" site1/settings.py &&
+        printf 'STATIC_ROOT = "%(public)s/static"\nSTATIC_URL = "/static/"\n%(quick)s\n' >> site1/settings.py &&
+        $PY manage.py migrate && $PY manage.py collectstatic --noinput &&
+        DJANGO_SUPERUSER_PASSWORD=geheim $PY manage.py createsuperuser --noinput --username root --email r@example.org &&
+        chmod -R a+rwX . %(public)s''' % {'root': root, 'python': PYTHON, 'public': box.path('public'),
+                                                    'quick': 'PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]'}
+    done = subprocess.run(['/bin/sh', '-c', shell], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+    box.write('app/site1/urls.py', URLS)
+    return root
+
+
+def log_in(address, headers):
+    """A person at the admin pages."""
+    with client.Connection(address) as c:
+        assert c.request('GET', '/admin/', headers).status == 302
+        r = c.request('GET', '/admin/login/', headers)
         assert r.status == 200 and 'csrfmiddlewaretoken' in r.text
         token = r.text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-        cookie = r.header('set-cookie').split(';')[0]
-        r = c.request('POST', '/admin/login/?next=/admin/', {'Cookie': cookie, 'Content-Type': 'application/x-www-form-urlencoded'},
+        sent = dict(headers, **{'Cookie': r.header('set-cookie').split(';')[0], 'Content-Type': 'application/x-www-form-urlencoded'})
+        r = c.request('POST', '/admin/login/?next=/admin/', sent,
                       ('csrfmiddlewaretoken=%s&username=root&password=geheim&next=/admin/' % token).encode())
         assert (r.status, r.header('location')) == (302, '/admin/')
         cookies = '; '.join(v.split(';')[0] for v in r.all('set-cookie'))
-        r = c.request('GET', '/admin/', {'Cookie': cookies})
+        r = c.request('GET', '/admin/', dict(headers, Cookie=cookies))
         assert r.status == 200 and 'Site administration' in r.text
-    assert p.doors()[0].request('/admin/').status == 302
+
+
+def test_django(box):
+    root = django_project(box)
+    form = (b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nme\r\n--b\r\nContent-Disposition: form-data; name="file"; '
+            b'filename="f"\r\n\r\n' + b'u' * 300_000 + b'\r\n--b--\r\n')
+
+    def look(address, headers):
+        log_in(address, headers)
+        sent = dict(headers, **{'Content-Type': 'multipart/form-data; boundary=b'})
+        assert client.request(address, '/upload', 'POST', sent, form).json() == {'length': 300_000, 'name': 'me'}
+
+    for kind in ('wsgi', 'asgi'):
+        app = {'root': root, 'type': 'python', kind + '_module': 'site1.%s:application' % kind, 'python': PYTHON,
+               'static_files_dir': box.path('public')}
+        p, web = behind_apache(box, app, [], listeners={'plain': {'address': '127.0.0.1:0'}}, instance=kind)
+        try:
+            lives_through(box, p, web.address, look, path='/admin/login/')
+            # The same without Apache: its static files are there.
+            plain = [address for address in p.fronts if not address.startswith('unix:')][0]
+            look(plain, {})
+            for address in (web.address, plain):
+                r = client.request(address, '/static/admin/css/base.css')
+                assert (r.status, r.header('content-type').split(';')[0]) == (200, 'text/css') and 'DJANGO Admin' in r.text
+            assert p.doors()[0].request('/static/admin/css/base.css').status == 404
+        finally:
+            web.stop()
