@@ -112,13 +112,9 @@ struct process *
 group_sticky_find(struct group *group, struct str id)
 {
 	char expected[GROUP_STICKY_BYTES];
-	uint32_t slot = 0;
-	for (size_t i = 0; i < id.len && i < 4 && id.data[i] != '-'; i++) {
-		char c = id.data[i];
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return NULL;
-		slot = slot * 16 + (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-	}
+	/* Whatever does not begin with a slot is none: it will not be what is expected. */
+	char z[GROUP_STICKY_BYTES];
+	unsigned long slot = str_copy_z(z, sizeof(z), id) ? strtoul(z, NULL, 16) : SCOREBOARD_PROCESSES;
 	struct process *process = slot < SCOREBOARD_PROCESSES ? group->pool->by_slot[slot] : NULL;
 	if (process == NULL || process->group != group || process->state != PROCESS_ENABLED)
 		return NULL;

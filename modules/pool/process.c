@@ -406,6 +406,7 @@ session_leave(struct session *session)
 	if (session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind))
 		process->places--;
 	session->state = SESSION_NONE;
+	session->process = NULL; /* it may be gone before the session is used again */
 	count(&process->board->processed);
 	if (session_kind_is_direct(session->kind))
 		count(&process->board->direct);

@@ -490,15 +490,28 @@ answer_body(struct request *request, struct gather *gather, const char *data, si
 		answer_throttle(request);
 }
 
-static void
-answer_ended(struct request *request, const char *why)
+/* A unix socket that closes with something unread resets the connection.  It went there in one write, and a loader reads
+ * so much at once: then it has read nothing. */
+static bool
+answer_was_unread(const struct request *request)
 {
+	return request->writes == 1 && request->whole && request->interim == 0 &&
+	       request->head_sent == request->head_len && request->app->type->loader != NULL;
+}
+
+static void
+answer_ended(struct request *request, int error)
+{
+	const char *why = error != 0 ? strerror(error) : "it closed the connection without an answer";
 	switch (request->state) {
 	case REQUEST_SENDING:
-		if (request->backend->in.len > 0)
+		if (request->backend->in.len > 0) {
 			answer_bad(request, "it ends inside the head");
-		else
-			request_lost_backend(request, REQUEST_END_PROCESS_CLOSED, why);
+			return;
+		}
+		if (error == ECONNRESET && answer_was_unread(request))
+			request->head_sent = 0;
+		request_lost_backend(request, REQUEST_END_PROCESS_CLOSED, why);
 		return;
 	case REQUEST_ANSWERING:
 		if (!body_complete_at_end(&request->answer)) {
@@ -531,7 +544,7 @@ answer_readable(struct backend *backend, uint32_t events)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		answer_ended(request, got < 0 ? strerror(errno) : "it closed the connection without an answer");
+		answer_ended(request, got < 0 ? errno : 0);
 		return;
 	}
 	request_progress(request);

@@ -310,6 +310,26 @@ request_progress(struct request *request)
 
 /* ---- a process for it ---- */
 
+/* What is small goes in one piece, body and all, which is kept until there is an answer. */
+static void
+request_join_body(struct request *request)
+{
+	size_t len = request->head_len;
+	if (!upload_complete(request) || len + spool_bytes(&request->up) > REQUEST_AT_ONCE_BYTES)
+		return;
+	request->whole = true;
+	if (request->body_bytes == 0)
+		return;
+	char *joined = arena_alloc(&request->arena, len + spool_bytes(&request->up));
+	memcpy(joined, request->head, len);
+	for (struct str next; (next = spool_peek(&request->up)).len > 0; len += next.len) {
+		memcpy(joined + len, next.data, next.len);
+		spool_consume(&request->up, next.len);
+	}
+	request->head = joined;
+	request->head_len = len;
+}
+
 static void
 request_finish_head(struct request *request)
 {
@@ -325,6 +345,7 @@ request_finish_head(struct request *request)
 	else
 		request->head_len = forward_finish_http(request->head, request->head_len, framing, length);
 	assert(request->head_len > 0);
+	request_join_body(request);
 }
 
 /* Nothing of it has been used up that can not be sent again. */
@@ -333,7 +354,8 @@ request_can_repeat(const struct request *request)
 {
 	bool has_process = !session_kind_is_direct(request->kind) || request->process != NULL;
 	return has_process && request->session.limit == LIMIT_NONE && request->tries < REQUEST_TRIES_MAX &&
-	       request->client->state == CLIENT_OPEN && request->body_bytes == 0 && upload_complete(request);
+	       request->client->state == CLIENT_OPEN &&
+	       (request->whole || request->body_bytes == 0 || request->head_sent == 0) && upload_complete(request);
 }
 
 static void
@@ -343,7 +365,7 @@ request_connect(struct request *request)
 	bool once = !http_method_safe(request->method_id);
 	request->state = REQUEST_SENDING;
 	request->tries++;
-	request->head_sent = 0;
+	request->head_sent = request->writes = 0;
 	request->scan = (struct http_scan){0};
 	request->sent_ms = request->traffic->loop->now_ms;
 	request->backend = backend_take(request->traffic, process, once, &request_backend_handler, request);

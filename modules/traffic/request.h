@@ -58,7 +58,8 @@ enum request_end {
 const char *request_end_text(enum request_end end);
 
 /* tries: connections that were made; repeats: requests that were sent and not answered */
-enum { REQUEST_TRIES_MAX = 4, REQUEST_REPEATS_MAX = 1, REQUEST_INTERIM_MAX = 32 };
+/* at_once: what every loader of ours reads with its first read */
+enum { REQUEST_TRIES_MAX = 4, REQUEST_REPEATS_MAX = 1, REQUEST_INTERIM_MAX = 32, REQUEST_AT_ONCE_BYTES = 8 * 1024 };
 
 struct request {
 	struct session session;
@@ -89,8 +90,9 @@ struct request {
 	uint64_t content_length;      /* as the client says */
 	uint64_t body_bytes;          /* payload read so far */
 	struct spool up;              /* in the form that the backend gets */
+	bool whole;                   /* it is small, and all of it stands in head */
 	struct backend *backend;
-	unsigned tries, repeats;
+	unsigned tries, repeats, writes;
 
 	/* Down. */
 	struct http_scan scan;

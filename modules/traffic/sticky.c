@@ -36,9 +36,8 @@ sticky_write(const struct request *request, char cookie[STICKY_COOKIE_BYTES])
 	if (session->state != SESSION_ACTIVE || session_kind_is_direct(session->kind) ||
 	    str_equal(group_sticky_id(session->process, id), request->sticky))
 		return false;
-	/* A semicolon would end the path. */
 	str_format(cookie, STICKY_COOKIE_BYTES, "%s=%s; Path=%s%s%s", app->sticky_sessions_cookie_name, id,
-	           strchr(app->base_uri, ';') ? "/" : app->base_uri,
-	           app->sticky_sessions_cookie_attributes[0] ? "; " : "", app->sticky_sessions_cookie_attributes);
+	           app->base_uri, app->sticky_sessions_cookie_attributes[0] ? "; " : "",
+	           app->sticky_sessions_cookie_attributes);
 	return true;
 }

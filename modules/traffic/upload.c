@@ -148,6 +148,7 @@ upload_pump(struct request *request)
 			backend_want(backend, true, false);
 			return;
 		}
+		request->writes += wrote > 0;
 		size_t of_head = (size_t)wrote < head_left ? (size_t)wrote : head_left;
 		request->head_sent += of_head;
 		spool_consume(&request->up, (size_t)wrote - of_head);
