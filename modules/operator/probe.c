@@ -142,8 +142,8 @@ take_line(struct probe *probe, const char *line)
 		probe->notes[probe->note_count++] = line + 1;
 	else if (line[0] != '\0' && probe->path != NULL && probe->version == NULL)
 		probe->version = line;
-	else if (line[0] != '\0' && probe->path == NULL && probe->missing_count == 0)
-		probe->missing[probe->missing_count++] = line; /* of `passenger exec` */
+	else if (line[0] != '\0' && probe->path == NULL)
+		probe->other = line;
 }
 
 void
@@ -175,6 +175,10 @@ probe_run(struct probe *probe, const struct app_config *app, const char *interpr
 		take_line(probe, line);
 		line = feed != NULL ? feed + 1 : NULL;
 	}
+	/* it did not come so far: then `passenger exec` has said why; what a login shell has said does not matter */
+	if (probe->path == NULL && probe->missing_count == 0)
+		probe->missing[probe->missing_count++] =
+			probe->other != NULL ? probe->other : "/bin/sh has said nothing of the interpreter";
 }
 
 void

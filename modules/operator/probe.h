@@ -13,6 +13,7 @@ struct probe {
 	struct buf text;         /* what it wrote; the others lie in it */
 	const char *path;        /* of the interpreter; NULL: it is not there */
 	const char *version;     /* NULL: not known */
+	const char *other;       /* the last line before that of the path */
 	const char *missing[16]; /* sentences */
 	const char *notes[16];
 	size_t missing_count, note_count;
