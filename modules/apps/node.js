@@ -235,7 +235,10 @@ function startupFile(root, name) {
 	if (path.basename(file) !== 'package.json') return file;
 	const { main, scripts } = JSON.parse(fs.readFileSync(file));
 	const start = /^\s*node\s+([^\s-]\S*)\s*$/.exec(scripts?.start ?? '')?.[1] ?? main;
-	if (!start) throw new Error(`${file} names neither "main" nor a start script of the form "node FILE"`);
+	if (!start) {
+		throw new Error(`${file} names neither "main" nor a start script of the form "node FILE"; expected ` +
+			'startup_file = FILE (and options in env.NODE_OPTIONS), or the whole script as command');
+	}
 	return require.resolve(path.resolve(path.dirname(file), start));
 }
 
