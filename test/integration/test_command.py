@@ -136,6 +136,8 @@ def test_socket_is_in_a_folder_of_the_applications_user(box):
     os.unlink(path)
     os.symlink(os.path.join(p.instance_dir, 'control'), path)
     assert p.get('/').status == 200 and pid_of(p.doors()[0].request('/')) == process['pid']
+    os.kill(p.status()['balancer']['pid'], signal.SIGKILL)
+    wait_until(lambda: pid_of(p.get('/')) == process['pid'], 10, 'the next balancer finds it too')
 
 
 def test_folder_is_swept_and_no_link_followed(box):

@@ -147,6 +147,86 @@ test_types(void **state)
 	config_free(config);
 }
 
+/* --- runtimes --------------------------------------------------------------------------------- */
+
+#define RUNTIME_X                                                                             \
+	"[passenger]\nenv.A = p\nenv.B = p\n"                                                 \
+	"[app a]\nroot = other\nenv.C = a\nhost = a\n"                                        \
+	"[app b]\nroot = empty\ntype = x\nhost = b\ncommand = own $PASSENGER_SOCKET\n"        \
+	"interpreter = /own\nconcurrency = 5\n"                                               \
+	"[app c]\nroot = blog\nhost = c\n"                                                    \
+	"[runtime x]\ncommand = $PASSENGER_INTERPRETER '$PORT' \"${A}b\"\ninterpreter = /x\n" \
+	"detect = none.txt other.txt\nconcurrency = 3\nenv.B = r\nenv.C = r\n"
+
+static void
+test_runtimes(void **state)
+{
+	(void)state;
+	struct config *config = fixture_load(RUNTIME_X), *after;
+	const struct app_config *a = config->apps[0], *b = config->apps[1], *c = config->apps[2];
+	char word[CONFIG_NAME_BYTES_MAX * 4];
+	assert_string_equal(a->type->name, "x");
+	assert_string_equal(b->type->name, "x");
+	assert_string_equal(c->type->name, "ruby");
+	assert_int_equal(a->type_from, CONFIG_TYPE_FILES);
+	assert_int_equal(b->type_from, CONFIG_TYPE_WRITTEN);
+	assert_int_equal(a->concurrency, 3);
+	assert_int_equal(b->concurrency, 5);
+	assert_int_equal(a->readiness, APP_READY_PORT);
+	assert_int_equal(b->readiness, APP_READY_SOCKET);
+	assert_int_equal(c->readiness, APP_READY_CONTROL);
+	assert_string_equal(app_config_interpreter(a, word), "/x");
+	assert_string_equal(app_config_interpreter(b, word), "/own");
+	assert_string_equal(app_config_interpreter(c, word), "ruby");
+	assert_null(a->startup_file); /* the command does not ask for one */
+	static const char *const env[] = {"A", "p", "B", "r", "C", "a"};
+	assert_int_equal(a->env_count, 3);
+	for (size_t i = 0; i < a->env_count; i++) {
+		assert_string_equal(a->env[i].name, env[2 * i]);
+		assert_string_equal(a->env[i].value, env[2 * i + 1]);
+	}
+	assert_int_equal(c->env_count, 2);
+	fixture_assert_round_trip(config, fixture_types);
+	/* what changes in it changes how those are started that get it from there */
+	after = fixture_load(RUNTIME_X "env.D = new\nweight = 1\n");
+	assert_false(config_same_start(a, after->apps[0]));
+	assert_false(config_same_start(b, after->apps[1]));
+	assert_true(config_same_start(c, after->apps[2]));
+	config_free(after);
+	after = fixture_load(RUNTIME_X "weight = 81\nstartup_file = x\n");
+	assert_true(config_same_start(a, after->apps[0]));
+	config_free(after);
+	config_free(config);
+}
+
+static void
+test_references(void **state)
+{
+	(void)state;
+	struct app_argv argv = {0};
+	struct str text, name, rest;
+	assert_true(app_argv_split(&argv, STR("a$B-\"${C}d\" '$E' \\$F 5$ $$")));
+	static const char *const parts[] = {"a", "$B", "-", "$C", "d", "$E", "$F", "5$", "$$"};
+	size_t part = 0;
+	for (size_t i = 0; i < argv.count; i++) {
+		for (rest = str_from(argv.words[i]); app_reference_next(&rest, &text, &name); part++) {
+			assert_true(part < array_count(parts));
+			bool is_name = part == 1 || part == 3;
+			assert_int_equal(is_name, name.len > 0);
+			assert_true(is_name ? str_equal(name, str_from(parts[part] + 1))
+			                    : str_equal(text, str_from(parts[part])));
+		}
+	}
+	assert_int_equal(part, array_count(parts));
+	app_argv_free(&argv);
+	static const char *const bad[] = {"${", "${}", "${A", "${A-b}", "\"${A\"}"};
+	for (size_t i = 0; i < array_count(bad); i++) {
+		if (app_argv_split(&argv, str_from(bad[i])))
+			fail_msg("taken: %s", bad[i]);
+		app_argv_free(&argv);
+	}
+}
+
 /* --- the command line ---------------------------------------------------------------------------- */
 
 static void
@@ -315,8 +395,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),        cmocka_unit_test(test_routes), cmocka_unit_test(test_types),
-		cmocka_unit_test(test_command_line), cmocka_unit_test(test_ids),    cmocka_unit_test(test_users),
+		cmocka_unit_test(test_whole),        cmocka_unit_test(test_routes),     cmocka_unit_test(test_types),
+		cmocka_unit_test(test_command_line), cmocka_unit_test(test_ids),        cmocka_unit_test(test_users),
+		cmocka_unit_test(test_runtimes),     cmocka_unit_test(test_references),
 	};
 	return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }
