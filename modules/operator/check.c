@@ -152,21 +152,19 @@ static void
 report_type(struct report *report, const struct config *config, const struct app_config *app)
 {
 	static const char *const why[] = {
-		[CONFIG_TYPE_WRITTEN] = "type = %s is written",
-		[CONFIG_TYPE_COMMAND] = "command is given, and no type: %s",
-		[CONFIG_TYPE_STARTUP_FILE] = "%s has a startup file of this name",
-		[CONFIG_TYPE_FILES] = "a file of %s is there",
+		[CONFIG_TYPE_WRITTEN] = "type is written",
+		[CONFIG_TYPE_COMMAND] = "command is given, and type is not",
+		[CONFIG_TYPE_STARTUP_FILE] = "its startup files have this name",
+		[CONFIG_TYPE_FILES] = "a file of it is there",
 	};
 	static struct items items; /* large */
 	char reason[ITEM_BYTES];
-	bool chosen = app->type_from == CONFIG_TYPE_STARTUP_FILE || app->type_from == CONFIG_TYPE_FILES;
+	bool weighed = app->type_from >= CONFIG_TYPE_STARTUP_FILE;
 
 	items.count = 0;
 	list_candidates(config, app, &items);
-	struct str parts[2] = {str_from(why[app->type_from])};
-	ptrdiff_t at = str_find(parts[0], '%');
-	snprintf(reason, sizeof(reason), "%.*s%s%s%s", (int)at, parts[0].data, app->type->name, parts[0].data + at + 2,
-	         chosen && items.count > 1 ? "; of those below it has the greatest weight" : "");
+	snprintf(reason, sizeof(reason), "%s%s", why[app->type_from],
+	         weighed && items.count > 1 ? "; of those below it has the greatest weight" : "");
 	report_value(report, "type", app->type->name);
 	report_value(report, "why", reason);
 	report_items(report, "candidates", &items);

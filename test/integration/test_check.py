@@ -80,7 +80,7 @@ def test_what_languages_lack(box):
         'one': {'root': box.path('node'), 'type': 'python', 'wsgi_module': 'nowhere.at.all:app'},
         'two': {'root': box.rack('two'), 'host': 'two'}}))
     one_, two = check(box, '-c', path, code=1)['applications']
-    assert one_['missing'] == ['there is no module nowhere'] and one_['why'] == 'type = python is written'
+    assert one_['missing'] == ['there is no module nowhere'] and one_['why'] == 'type is written'
     assert '/no/such/ruby' in two['missing'][0]
     # the folder that is asked for is that one application of the ini
     assert [a['name'] for a in check(box, '-c', path, box.path('two'), code=1)['applications']] == ['two']
