@@ -129,6 +129,9 @@ struct app_config {
 	uint64_t max_request_queue_time_ms;                /* 0: none */
 	uint64_t max_request_time_ms;                      /* 0: none */
 	uint64_t memory_limit, hard_memory_limit;          /* bytes of one process; 0: none */
+	uint64_t cgroup_memory_max;                        /* bytes of all its processes; 0: none */
+	int64_t cgroup_cpu_max;                            /* percent of one core; 0: none */
+	int64_t cgroup_pids_max;                           /* 0: none */
 	uint64_t cpu_limit_ms;                             /* 0: none */
 	int64_t force_max_concurrent_requests_per_process; /* -1: what the application says; 0: unlimited */
 	int64_t concurrency; /* of types that take a command: requests at once in one process; 0: unlimited (default) */

@@ -385,6 +385,18 @@ static const struct option rows[] = {
 	 .help = "A process that uses so much processor time in one stretch, at an eighth of a core or more, and "
 		 "ends no request meanwhile, spins: it is killed. A busy process ends requests and goes on, "
 		 "however much it works. 0: never."},
+	{.name = "cgroup_memory_max", OF_APPS(cgroup_memory_max), .live = true, .type = OPTION_BYTES,
+	 .group = OPTION_GROUP_LIMITS, .default_text = "0", .max = TIB,
+	 .help = "How much memory all processes of an application may use together, kept by the kernel in a cgroup "
+		 "(version 2 or 1) where passenger may make one: below its own, which systemd gives to a service "
+		 "with Delegate=yes. Beyond it the kernel kills. Where it can not be had, log and status say so. "
+		 "0: no limit."},
+	{.name = "cgroup_cpu_max", OF_APPS(cgroup_cpu_max), .live = true, .type = OPTION_INT,
+	 .group = OPTION_GROUP_LIMITS, .default_text = "0", .min = 0, .max = 100 * 4096,
+	 .help = "The same for processor time, in percent of one core: 150 is one core and a half."},
+	{.name = "cgroup_pids_max", OF_APPS(cgroup_pids_max), .live = true, .type = OPTION_INT,
+	 .group = OPTION_GROUP_LIMITS, .default_text = "0", .min = 0, .max = INT32_MAX,
+	 .help = "The same for the number of processes and threads, also those that the application starts itself."},
 	{.name = "analytics_collection_rate", OF_CONFIG(analytics_collection_rate_ms), .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_LIMITS, .original = "PassengerAnalyticsCollectionRate", .edition = ENTERPRISE,
 	 .default_text = "5s", .min = 100, .max = TIME_MAX,

@@ -14,7 +14,8 @@ enum limit {
 	LIMIT_CPU,
 	LIMIT_RESPONSE, /* it is stopped or hangs */
 	LIMIT_START,
-	LIMIT_DRAIN, /* it did not finish in its time, or does not heed SIGTERM */
+	LIMIT_CGROUP_MEMORY, /* of the application; the kernel kills */
+	LIMIT_DRAIN,         /* it did not finish in its time, or does not heed SIGTERM */
 	LIMIT_N
 };
 

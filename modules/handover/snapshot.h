@@ -72,6 +72,7 @@ struct snapshot_group {
 	uint32_t limits[LIMIT_N]; /* how often each was reached */
 	int64_t evidence_unix_us; /* of the newest; 0: none */
 	char evidence[256];       /* its path */
+	char cgroup[256];         /* what it is limited in by cgroup, or why not; "": has no such limit */
 };
 
 struct snapshot_process {

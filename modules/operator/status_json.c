@@ -276,6 +276,7 @@ append_limits(struct json *json, const struct snapshot_group *group)
 		put_number(json, limit_name((enum limit)i), group->limits[i]);
 	json_end_object(json);
 	text_or_null(json, "newest_evidence", group->evidence);
+	text_or_null(json, "cgroup", group->cgroup);
 }
 
 static void

@@ -156,6 +156,11 @@ append_limits(struct buf *out, const struct snapshot_group *group)
 	}
 	if (any)
 		buf_append_char(out, '\n');
+	if (group->cgroup[0] != 0) {
+		buf_append_str(out, STR("  Cgroup: "));
+		append_field(out, group->cgroup);
+		buf_append_char(out, '\n');
+	}
 	if (group->evidence[0] == 0)
 		return;
 	buf_append_str(out, STR("  Newest evidence: "));

@@ -79,6 +79,7 @@ struct spawner {
 	struct hooks hooks;
 	uint64_t crowd_ms[SCOREBOARD_GROUPS]; /* CLOCK_MONOTONIC of the last hook that a request has run */
 	struct evidence_store evidence;
+	struct cgroups cgroups;
 	struct timer sampling; /* CPU figures, while there are processes */
 	struct timer strays;   /* looks for what ended applications left behind */
 	char instance_name[80];

@@ -173,6 +173,7 @@ ending_finish(struct spawner *spawner)
 	kill_all_children(spawner);
 	listeners_close(spawner->listeners, spawner->config);
 	/* who waits for the end may start the next one in this directory right away */
+	cgroups_close(&spawner->cgroups);
 	evidence_close(&spawner->evidence, spawner->place->dir_fd);
 	place_close(spawner->place);
 	log_notice("passenger has stopped");

@@ -255,6 +255,11 @@ become_application(const struct plan_read *plan)
 		return false;
 	set_oom_score();
 	umask(022);
+	const char *closed = cgroup_enter(&plan->head->cgroups);
+	if (closed != NULL) {
+		fail("can not enter its cgroup by %s: %s", closed, strerror(errno));
+		return false;
+	}
 	if (!sandbox_identity(plan->head->uid, plan->head->gid, plan->head->user, error)) {
 		fail("can not become user %s: %s",
 		     plan->head->user[0] != '\0' ? plan->head->user : "of the application", error);

@@ -137,6 +137,7 @@ make_plan(struct worker *worker, struct launch_ends *ends, char sentence[LAUNCH_
 
 	if (!environment_plan(worker, &draft, sentence, LAUNCH_SENTENCE_BYTES))
 		return false;
+	cgroups_prepare(worker->table->cgroups, worker->app, &draft.head.cgroups);
 	ends->plan = plan_draft_seal(&draft);
 	if (ends->plan < 0)
 		str_format(sentence, LAUNCH_SENTENCE_BYTES, "its arguments and environment can not be handed over: %s",

@@ -7,6 +7,7 @@
 #define SPAWNER_PLAN_H
 
 #include "base/buf.h"
+#include "system/cgroup.h"
 #include "config/config.h"
 
 enum {
@@ -34,7 +35,8 @@ struct plan {
 	uint32_t limit_count;
 	struct config_rlimit limits[CONFIG_RLIMITS_MAX];
 	uint64_t descriptors_soft; /* RLIMIT_NOFILE as we were given it; what limits say goes before */
-	char user[64];             /* whose supplementary groups; "": none */
+	struct cgroup_entrances cgroups;
+	char user[64]; /* whose supplementary groups; "": none */
 	uint32_t word_bytes;
 	/* then, each terminated: root, env_file, login shell ("": none), arguments …, variables "NAME=VALUE" … */
 };

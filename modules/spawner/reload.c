@@ -216,6 +216,7 @@ reload_begin(struct spawner *spawner, char *text, size_t text_size)
 	fresh = load(spawner, &change, &config_fd, text, text_size);
 	if (fresh != NULL) {
 		carry_out(spawner, fresh, config_fd, &change, &counts);
+		cgroups_update(&spawner->cgroups, fresh);
 		str_format(text, text_size, "reloaded: %u application%s added, %u removed, %u restarted", counts.added,
 		           counts.added == 1 ? "" : "s", counts.removed, counts.changed);
 	}

@@ -248,6 +248,7 @@ fill_group(const struct snapshot_source *source, const struct app_config *app, u
 	const struct evidence_record *record = &source->evidence->records[app->id];
 	memcpy(group->limits, record->reached, sizeof(group->limits));
 	group->evidence_unix_us = record->unix_us;
+	str_cut_z(group->cgroup, sizeof(group->cgroup), str_from(source->workers->cgroups->apps[app->id].text));
 	str_cut_z(group->evidence, sizeof(group->evidence), str_from(record->path));
 	if (attempts->last != NULL) {
 		str_cut_z(group->failure_id, sizeof(group->failure_id), str_from(attempts->last->id));

@@ -297,6 +297,20 @@ worker_reached(struct worker *worker, enum limit limit, const char *why)
 }
 
 static void
+worker_was_reaped(struct worker *worker)
+{
+	struct spawner *spawner = worker->table->owner;
+	uint64_t kills = cgroups_kills(&spawner->cgroups, worker->app);
+
+	evidence_reaped(worker);
+	if (kills == 0)
+		return;
+	spawner->evidence.records[worker->app->id].reached[LIMIT_CGROUP_MEMORY] += (uint32_t)kills;
+	log_warn("application %s: beyond cgroup_memory_max the kernel has killed %llu of its processes",
+	         worker->app->name, (unsigned long long)kills);
+}
+
+static void
 worker_is_gone(struct worker *worker, const char *how)
 {
 	tell_of_worker(worker->table->owner, MESSAGE_PROCESS_GONE, worker, how);
@@ -381,7 +395,7 @@ static const struct worker_events worker_events = {
 	.ready = worker_is_ready,
 	.failed = worker_has_failed,
 	.limit = worker_reached,
-	.reaped = evidence_reaped,
+	.reaped = worker_was_reaped,
 	.gone = worker_is_gone,
 	.ended = worker_has_ended,
 };
@@ -409,6 +423,7 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->workers.socket_gid = start->balancer_gid != getegid() ? start->balancer_gid : SOCKET_KEEP_ID;
 	spawner->workers.descriptors_soft = start->descriptors_soft;
 	spawner->workers.events = &worker_events;
+	spawner->workers.cgroups = &spawner->cgroups;
 	spawner->workers.owner = spawner;
 	workers_init(&spawner->workers);
 	spawner->supervisor.loop = &spawner->loop;

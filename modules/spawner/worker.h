@@ -33,6 +33,7 @@
 #include "handover/scoreboard.h"
 #include "spawner/attempts.h"
 #include "spawner/capture.h"
+#include "spawner/cgroups.h"
 #include "spawner/plan.h"
 #include "system/child.h"
 #include "system/procfs.h"
@@ -148,6 +149,7 @@ struct workers {
 	uint32_t socket_gid;
 	uint64_t descriptors_soft;
 	const struct worker_events *events;
+	struct cgroups *cgroups;
 	void *owner;
 	struct list states[WORKER_STATE_N];
 	uint64_t next_serial;

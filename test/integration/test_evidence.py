@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -64,7 +65,7 @@ def test_limits_of_each_kind(box, kind):
     threads, answers = in_background(p, ['/slow/sleep', '/busy/spin', '/large/leak'])
     for app, limit, request in (('slow', 'max_request_time', 'sleep'), ('busy', 'cpu_limit', 'spin'),
                                 ('large', 'hard_memory_limit', None)):
-        where = {'slow': 'GET /slow/sleep has run for 1', 'busy': 'processor time', 'large': 'it uses 1'}[app]
+        where = {'slow': 'GET /slow/sleep has run for 1', 'busy': 'processor time', 'large': 'it uses'}[app]
         path, text = evidence(p, r'application %s: process %d reached %s: .*%s' % (app, before[app], limit, where))
         assert text.startswith('passenger ') and limit in text.split('\n')[0]
         for section in ('--- Requests', '--- smaps_rollup', '--- Threads', '--- Open descriptors', 'Pss:', '0 -> '):
@@ -190,6 +191,56 @@ def test_files_are_bounded(box):
     assert names[0] == '20200101-000000.000011-old-1.txt'
     p.stop()
     assert len(os.listdir(folder)) == 51
+
+
+def cgroups_of(p):
+    """Folders that it has made, by controller or hierarchy."""
+    found = []
+    for folder, names, _ in os.walk('/sys/fs/cgroup'):
+        found += [os.path.join(folder, name) for name in names if name.startswith('passenger-%d' % p.pid)]
+    return found
+
+
+def test_cgroup(box):
+    """What the kernel lets us limit is limited, for all processes together, and gone afterwards; the rest is said."""
+    p = box.start(passenger={'max_pool_size': 4}, apps={'main': trouble(
+        box, 'ruby', 'main', cgroup_memory_max='150m', cgroup_cpu_max=90, cgroup_pids_max=50)})
+    said = p.group()['cgroup']
+    assert 'Cgroup: ' + said in p.text()
+    pid = p.processes()[0]['pid']
+    for controller, files in (('memory', ('memory.limit_in_bytes', 'memory.max')), ('pids', ('pids.max',)),
+                              ('cpu', ('cpu.cfs_quota_us', 'cpu.max'))):
+        if '%s limited' % controller not in said:
+            assert '%s NOT limited: ' % controller in said
+            p.wait_log('limits by cgroup: .*%s NOT limited' % controller)
+            continue
+        values = {}
+        for folder in cgroups_of(p):
+            for file in files:
+                path = os.path.join(folder, file)
+                if os.path.exists(path) and str(pid) in open(os.path.join(folder, 'cgroup.procs')).read().split():
+                    values[file] = open(path).read().strip()
+        assert list(values.values())[0].split()[0] == {'memory': '157286400', 'pids': '50', 'cpu': '90000'}[controller]
+    if 'memory limited' in said:
+        p.get('/main/leak')
+        p.get('/main/leak')
+        p.wait_log('beyond cgroup_memory_max the kernel has killed 1 of its processes')
+        wait_until(lambda: p.get('/main/').status == 200, 10, 'a new process')
+        assert p.group()['limits_reached']['cgroup_memory_max'] >= 1
+    p.stop()
+    assert cgroups_of(p) == []
+
+
+def test_cgroup_that_can_not_be_had(box):
+    """No hierarchy in sight: the application runs without, and log and status say so."""
+    hide = ['unshare', '-m', 'sh', '-c', 'umount -l -R /sys/fs/cgroup; exec "$@"', 'sh']
+    can_hide = subprocess.run(['unshare', '-m', 'true']).returncode == 0
+    if not can_hide:  # a container without rights: then it may not write there either
+        hide = []
+    p = box.start(apps={'main': trouble(box, 'python', 'main', cgroup_pids_max=50)}, launcher=hide)
+    p.wait_log('application main: limits by cgroup: pids NOT limited: ' + ('this machine shows no' if hide else ''))
+    assert 'NOT limited' in p.group()['cgroup']
+    assert p.get('/main/').status == 200
 
 
 def test_a_hung_balancer_leaves_evidence(box):
