@@ -155,7 +155,11 @@ group_prepare(struct cgroups *cgroups, const struct app_config *app, size_t cont
 		return false;
 	group_dir(place, app, out);
 	if ((mkdir(out, 0755) == 0 || errno == EEXIST) && limit_write(place, out, controller, wanted(app, controller))) {
+		bool fresh = (cgroups->apps[app->id].made & (1u << controller)) == 0;
 		cgroups->apps[app->id].made |= 1u << controller;
+		/* what another image of ours has seen is not seen again */
+		if (fresh && controller == CGROUP_MEMORY)
+			(void)cgroups_kills(cgroups, app);
 		return true;
 	}
 	str_format(why, CGROUPS_TEXT_BYTES, "%.180s: %.40s", out, strerror(errno));
@@ -196,7 +200,7 @@ cgroups_update(struct cgroups *cgroups, const struct config *config)
 	struct cgroup_entrances entrances;
 
 	for (size_t i = 0; i < config->app_count; i++)
-		if (cgroups->apps[config->apps[i]->id].made != 0)
+		if (config->apps[i]->enabled)
 			cgroups_prepare(cgroups, config->apps[i], &entrances);
 }
 

@@ -32,7 +32,7 @@ struct cgroups {
 
 /* Makes the application's groups, or gives them their new limits. */
 void cgroups_prepare(struct cgroups *cgroups, const struct app_config *app, struct cgroup_entrances *entrances);
-/* After a reload: limits of the groups that are there. */
+/* At the start and after a reload: all applications' groups. */
 void cgroups_update(struct cgroups *cgroups, const struct config *config);
 /* How many of the application's processes the kernel has killed over cgroup_memory_max since it was last asked. */
 uint64_t cgroups_kills(struct cgroups *cgroups, const struct app_config *app);

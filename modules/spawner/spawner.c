@@ -500,6 +500,7 @@ begin_common(struct spawner *spawner, const char *control_path)
 	if (!log_files_open_sinks(spawner->workers.sinks, spawner->config, error))
 		log_error("%s; the output goes to the main log", error);
 	evidence_open(&spawner->evidence, spawner->place->dir_fd, spawner->place->dir, spawner->config->evidence_dir);
+	cgroups_update(&spawner->cgroups, spawner->config);
 	spawner->config_fd = tell_config_fd(spawner->config);
 	if (spawner->config_fd < 0)
 		return say("the configuration can not be put into memory");
