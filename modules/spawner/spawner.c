@@ -4,6 +4,7 @@
 #include "spawner/ending.h"
 #include "spawner/preloader.h"
 #include "spawner/reload.h"
+#include "spawner/reached.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
@@ -267,49 +268,6 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_SPAWN_FAILED, facts, array_count(facts));
 }
 
-/* Before it is killed: the request that has run for longest is the one. */
-static void
-run_hook_too_long(const struct worker *worker)
-{
-	struct spawner *spawner = worker->table->owner;
-	const struct scoreboard_process *board = &spawner->board->processes[worker->record.slot];
-	struct scoreboard_request request, oldest = {0};
-	char pid[16];
-
-	for (size_t i = 0; i < SCOREBOARD_REQUESTS; i++)
-		if (scoreboard_read_request(&board->requests[i], &request) && !request.upgraded &&
-		    (oldest.since_ms == 0 || request.since_ms < oldest.since_ms))
-			memcpy((void *)&oldest, &request, sizeof(oldest));
-	const struct hook_fact facts[] = {
-		{"PASSENGER_PROCESS_PID", pid}, {"PASSENGER_APP_ID", pid}, {"PASSENGER_REQUEST_PATH", oldest.path}};
-	str_format(pid, sizeof(pid), "%d", worker->record.pid);
-	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_MAX_REQUEST_TIME_REACHED, facts, array_count(facts));
-}
-
-static void
-worker_reached(struct worker *worker, enum limit limit, const char *why)
-{
-	struct spawner *spawner = worker->table->owner;
-
-	if (limit == LIMIT_MAX_REQUEST_TIME && worker->has_slot)
-		run_hook_too_long(worker);
-	evidence_limit(&spawner->evidence, worker, limit, why);
-}
-
-static void
-worker_was_reaped(struct worker *worker)
-{
-	struct spawner *spawner = worker->table->owner;
-	uint64_t kills = cgroups_kills(&spawner->cgroups, worker->app);
-
-	evidence_reaped(worker);
-	if (kills == 0)
-		return;
-	spawner->evidence.records[worker->app->id].reached[LIMIT_CGROUP_MEMORY] += (uint32_t)kills;
-	log_warn("application %s: beyond cgroup_memory_max the kernel has killed %llu of its processes",
-	         worker->app->name, (unsigned long long)kills);
-}
-
 static void
 worker_is_gone(struct worker *worker, const char *how)
 {
@@ -394,8 +352,8 @@ static const struct supervisor_events supervisor_events = {
 static const struct worker_events worker_events = {
 	.ready = worker_is_ready,
 	.failed = worker_has_failed,
-	.limit = worker_reached,
-	.reaped = worker_was_reaped,
+	.limit = reached_limit,
+	.reaped = reached_end,
 	.gone = worker_is_gone,
 	.ended = worker_has_ended,
 };
