@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import source
 
 PASSENGER = os.path.join(source.TOP, 'build', 'passenger')
-BINARY_BYTES_MAX = 480_000
+BINARY_BYTES_MAX = 500_000
 LOCATION = re.compile(r'^(?:%s/)?([^:\n]+:\d+):(?:\d+:)? (?:error|warning): (.*)$' % re.escape(source.TOP), re.MULTILINE)
 
 
