@@ -7,6 +7,7 @@
 #include "balancer/leave.h"
 #include "system/sandbox.h"
 #include "traffic/access_log.h"
+#include "traffic/warmup.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -61,6 +62,7 @@ hook_retire(void *owner, struct process *process)
 	message_init(&message, MESSAGE_RETIRE);
 	message.slot = process->record.slot;
 	message.serial = process->record.serial;
+	message.number = process_time_left_ms(process);
 	balancer_send(balancer, &message);
 }
 
@@ -104,6 +106,7 @@ static void
 hook_gone(void *owner, struct process *process)
 {
 	(void)owner;
+	warmup_cancel(process);
 	backend_close_all(process);
 	if (process->door != NULL)
 		listener_close(process->door);
@@ -122,6 +125,25 @@ hook_doubted(void *owner, struct process *process)
 {
 	struct balancer *balancer = owner;
 	backend_ping(&balancer->traffic, process);
+}
+
+/* Whether it is in rotation is ours to say, that its start has failed the spawner's. */
+static void
+balancer_warmed(struct traffic *traffic, struct process *process, const char *why)
+{
+	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
+	struct message message;
+	if (process->state != PROCESS_WARMING || balancer->state == BALANCER_HANDING_OVER)
+		return;
+	message_init(&message, MESSAGE_WARMED);
+	message.slot = process->record.slot;
+	message.serial = process->record.serial;
+	if (why != NULL)
+		message_set_text(&message, str_from(why));
+	balancer_send(balancer, &message);
+	/* Else it stays as it is until the spawner says that it has failed: so no other one is asked for before. */
+	if (why == NULL)
+		pool_warmed(process);
 }
 
 /* ---- time ---- */
@@ -165,6 +187,7 @@ balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 	for (size_t i = 0; i < CONFIG_APPS_MAX; i++)
 		balancer->traffic.folders[i] = -1;
 	balancer->traffic.quiet = leave_quiet;
+	balancer->traffic.warmed = balancer_warmed;
 	list_init(&balancer->traffic.listeners);
 	list_init(&balancer->traffic.clients);
 	balancer->beat.due = balancer_beat;
@@ -282,6 +305,7 @@ balancer_process(struct balancer *balancer, const struct message *message, int *
 		message_init(&retire, MESSAGE_RETIRE);
 		retire.slot = message->process.slot;
 		retire.serial = message->process.serial;
+		retire.number = UINT64_MAX;
 		balancer_send(balancer, &retire);
 		return true;
 	}
@@ -291,6 +315,8 @@ balancer_process(struct balancer *balancer, const struct message *message, int *
 	process->door = door;
 	if (balancer->state != BALANCER_OPENING)
 		listener_resume(door);
+	if (process->state == PROCESS_WARMING)
+		warmup_begin(&balancer->traffic, process);
 	return true;
 }
 
@@ -370,6 +396,16 @@ balancer_detach(struct balancer *balancer, const struct message *message)
 		group_detach(process);
 }
 
+static void
+balancer_spawn_failed(struct balancer *balancer, const struct message *message)
+{
+	struct process *cold = pool_find(&balancer->pool, message->slot, message->serial);
+	if (cold != NULL)
+		group_detach(cold);
+	pool_spawn_failed(&balancer->pool, message->app_id, message->serial != 0,
+	                  str_make(message->text, message->text_len), message->number);
+}
+
 /* False: nonsense. */
 static bool
 balancer_heed(struct balancer *balancer, struct message *message, int *fds, size_t fd_count)
@@ -410,8 +446,7 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		balancer_long_text(balancer, message, fds, fd_count);
 		return true;
 	case MESSAGE_SPAWN_FAILED:
-		pool_spawn_failed(&balancer->pool, message->app_id, str_make(message->text, message->text_len),
-		                  message->number);
+		balancer_spawn_failed(balancer, message);
 		return true;
 	case MESSAGE_DRAIN:
 		leave_drain(balancer);

@@ -160,6 +160,9 @@ struct app_config {
 	char *hooks[CONFIG_HOOK_N];              /* shell words; NULL: none */
 	char *app_log_file;                      /* from root, or absolute; NULL: the main log */
 	bool disable_log_prefix;                 /* off */
+	char *warmup_uris;                       /* blank-separated; NULL: none */
+	uint64_t warmup_timeout_ms;              /* 30 s, all of them together */
+	int64_t rolling_restart_batch_size;      /* 1 */
 	char *restart_dir;                       /* tmp: where restart.txt is looked for; from root, or absolute */
 
 	/* upgraded connections */

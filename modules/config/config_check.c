@@ -164,6 +164,21 @@ config_check_base_uri(struct str text, char *expected, size_t expected_size)
 	return false;
 }
 
+/* They become request lines. */
+bool
+config_check_uris(struct str text, char *expected, size_t expected_size)
+{
+	struct str rest = text, word;
+	bool sound = text.len > 0;
+	while (sound && str_split(&rest, ' ', &word)) {
+		sound = word.len == 0 || (word.data[0] == '/' && word.len <= 2000);
+		for (size_t i = 0; sound && i < word.len; i++)
+			sound = word.data[i] > ' ' && word.data[i] < 127 && word.data[i] != '#';
+	}
+	snprintf(expected, expected_size, "paths with blanks between, such as /up /products?page=1");
+	return sound;
+}
+
 bool
 config_check_paths(struct str text, char *expected, size_t expected_size)
 {

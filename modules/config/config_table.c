@@ -305,11 +305,21 @@ static const struct option rows[] = {
 		 "0: never."},
 	{.name = "max_requests", OF_APPS(max_requests), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxRequests", .edition = OPEN_SOURCE, .default_text = "0", .min = 0,
-	 .help = "A process is replaced after so many requests. 0: never."},
+	 .help = "A process is replaced after so many requests; it serves on until the new one is there. 0: never."},
 	{.name = "max_requests_jitter", OF_APPS(max_requests_jitter), .live = true, .type = OPTION_INT,
 	 .group = OPTION_GROUP_POOL, .default_text = "0", .min = 0, .max = JITTER_MAX,
 	 .help = "A random number up to this is added to max_requests for each process, so that they are not all "
 		 "replaced at once."},
+	{.name = "rolling_restart_batch_size", OF_APPS(rolling_restart_batch_size), .live = true, .type = OPTION_INT,
+	 .group = OPTION_GROUP_POOL, .default_text = "1", .min = 1, .max = CONFIG_POOL_SIZE_MAX,
+	 .help = "How many processes a rolling restart replaces at a time: so many new ones start together, beyond "
+		 "max_instances when need be. In a full pool so many old ones go first, and that many are missing "
+		 "meanwhile. max_concurrent_spawns holds too."},
+	{.name = "warmup_uris", OF_APPS(warmup_uris), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_POOL,
+	 .check = config_check_uris, .example = "/up /products?page=1",
+	 .help = "A new process gets no traffic before it has answered a GET of each of these paths, one after the "
+		 "other, with a status of 2xx or 3xx. They are whole paths, with base_uri. Any other answer is a "
+		 "failed start: the process is ended, and in a rolling restart the old ones serve on."},
 	{.name = "restart_dir", OF_APPS(restart_dir), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerRestartDir", .edition = OPEN_SOURCE, .default_text = "tmp",
 	 .help = "The folder, below root or absolute, where a rolling restart is asked for by touching restart.txt. "
@@ -437,6 +447,9 @@ static const struct option rows[] = {
 	 .original = "PassengerStartTimeout", .edition = OPEN_SOURCE, .default_text = "90s", .min = 1,
 	 .max = TIME_MAX,
 	 .help = "A process that is not ready after so long is killed; its start has failed."},
+	{.name = "warmup_timeout", OF_APPS(warmup_timeout_ms), .live = true, .type = OPTION_DURATION,
+	 .group = OPTION_GROUP_TIMEOUTS, .default_text = "30s", .min = 1, .max = TIME_MAX,
+	 .help = "A process that has not answered all of its warmup_uris after so long has failed to start."},
 	{.name = "response_timeout", OF_APPS(response_timeout_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_TIMEOUTS, .original = "passenger_read_timeout",
 	 .edition = OPEN_SOURCE " (Nginx)", .default_text = "10m", .max = TIME_MAX,

@@ -117,6 +117,7 @@ bool config_check_address(struct str text, char *expected, size_t expected_size)
 bool config_check_addresses(struct str text, char *expected, size_t expected_size);
 bool config_check_hosts(struct str text, char *expected, size_t expected_size);
 bool config_check_base_uri(struct str text, char *expected, size_t expected_size);
+bool config_check_uris(struct str text, char *expected, size_t expected_size);
 bool config_check_paths(struct str text, char *expected, size_t expected_size);
 bool config_check_cookie_name(struct str text, char *expected, size_t expected_size);
 bool config_check_cookie_attributes(struct str text, char *expected, size_t expected_size);

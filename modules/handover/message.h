@@ -42,7 +42,8 @@ enum message_type {
 	MESSAGE_BEGIN,        /* everything is told: accept */
 	MESSAGE_PROCESS_GONE, /* slot, serial; text: how it ended ("killed by signal 9") */
 	MESSAGE_SPAWN_FAILED, /* app_id; text: "ID\nsummary\ndetails and last output"; number = next try in ms,
-	                       * 0: a restart overtook it, nobody is to blame */
+	                       * 0: a restart overtook it, nobody is to blame; slot, serial: of a PROCESS that did not
+	                       * warm up, serial 0: there was none */
 	MESSAGE_RETIRED,      /* slot, serial: the process was asked to stop by the spawner (operator's detach …) */
 	MESSAGE_DRAIN,        /* number = ms: accept nothing more, finish, then exit 0 */
 	MESSAGE_STOP,         /* exit at once */
@@ -58,12 +59,14 @@ enum message_type {
 	MESSAGE_ALONE,     /* the other balancer is gone */
 
 	/* Balancer to spawner. */
-	MESSAGE_READY,   /* after BEGIN: it accepts */
-	MESSAGE_SPAWN,   /* app_id: start one more process */
-	MESSAGE_RETIRE,  /* slot, serial: idle and out of rotation: stop it (stdin close, SIGTERM, SIGKILL ladder) */
-	MESSAGE_LIMIT,   /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
+	MESSAGE_READY,  /* after BEGIN: it accepts */
+	MESSAGE_SPAWN,  /* app_id: start one more process */
+	MESSAGE_RETIRE, /* slot, serial: idle and out of rotation: stop it (stdin close, after number ms at most SIGTERM,
+	                       * SIGKILL) */
+	MESSAGE_WARMED, /* slot, serial: it has answered warmup_uris; text: it has not, and why: its start has failed */
+	MESSAGE_LIMIT,  /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
 	                       * taken, and it is killed (LIMIT_MEMORY: only counted and logged) */
-	MESSAGE_HOOK,    /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's path */
+	MESSAGE_HOOK,   /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's path */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
 
 	/* From one that hands over, by the spawner, to the one that serves. */
@@ -94,6 +97,7 @@ struct message_process {
 	char gupid[40];
 	uint64_t started_ms; /* CLOCK_MONOTONIC, when it was ready */
 	uint32_t generation; /* how many restarts of its application had been asked for when it was started */
+	uint8_t cold;        /* it must answer warmup_uris before it gets traffic: MESSAGE_WARMED */
 	uint8_t retiring;    /* it was told to stop; serve its door and what runs, give it nothing new */
 };
 

@@ -42,6 +42,7 @@ enum scoreboard_process_state {
 	SCOREBOARD_ENABLED,    /* in rotation */
 	SCOREBOARD_RECOVERING, /* claimed when a balancer died; not yet known to be idle */
 	SCOREBOARD_DISABLED,   /* out of rotation for a while: out-of-band work */
+	SCOREBOARD_WARMING,    /* it has yet to answer warmup_uris */
 	SCOREBOARD_DETACHED,   /* out of rotation, draining, then stopped */
 	SCOREBOARD_STATE_N
 };
@@ -54,6 +55,7 @@ struct scoreboard_process {
 	/* Places that are held, 32 bits for each column: two balancers that serve side by side while one takes over from
 	 * the other never give out more together than there are.  What it says outlives a balancer. */
 	_Atomic uint64_t claims;
+	_Atomic uint64_t ends_ms;      /* CLOCK_MONOTONIC: it is replaced, and drains until then; 0: it is not */
 	_Atomic uint64_t processed;    /* requests that ended */
 	_Atomic uint64_t direct;       /* of these, by the door */
 	_Atomic uint64_t refused;      /* door: wrong password */

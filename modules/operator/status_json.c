@@ -198,6 +198,7 @@ append_process(struct json *json, const struct snapshot_process *process, const 
 	const char *state = view_process_leaves(process)              ? "detached"
 	                    : process->state == SCOREBOARD_RECOVERING ? "recovering"
 	                    : process->state == SCOREBOARD_DISABLED   ? "out_of_band"
+	                    : process->state == SCOREBOARD_WARMING    ? "warming"
 	                                                              : "enabled";
 	open_object(json, NULL);
 	put_signed(json, "pid", process->pid);

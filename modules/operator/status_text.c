@@ -105,6 +105,8 @@ append_process(struct buf *out, const struct snapshot_process *process, const st
 		buf_append_str(out, STR("    Shutting down...\n"));
 	else if (process->state == SCOREBOARD_DISABLED)
 		buf_append_str(out, STR("    Out-of-band work...\n"));
+	else if (process->state == SCOREBOARD_WARMING)
+		buf_append_str(out, STR("    Warming up...\n"));
 	else if (process->state == SCOREBOARD_RECOVERING)
 		buf_append_str(out, STR("    Recovering...\n"));
 	if (!style->verbose)

@@ -78,6 +78,7 @@ group_heap_insert(struct process *process)
 	group->heap_count++;
 	heap_put(group, group->heap_count, process);
 	heap_up(group, process);
+	group->spent += process->spent;
 }
 
 void
@@ -89,12 +90,20 @@ group_heap_remove(struct process *process)
 	struct process *last = group->heap[group->heap_count - 1];
 	uint32_t place = process->heap_place;
 	group->heap_count--;
+	group->spent -= process->spent;
 	process->heap_place = 0;
 	if (last == process)
 		return;
 	heap_put(group, place, last);
 	heap_up(group, last);
 	heap_down(group, last);
+}
+
+void
+group_heap_sort(struct group *group)
+{
+	for (uint32_t place = group->heap_count / 2; place > 0; place--)
+		heap_down(group, group->heap[place - 1]);
 }
 
 /* ---- sticky ---- */
@@ -130,7 +139,7 @@ group_is_hopeless(const struct group *group, enum group_answer *answer)
 	const struct pool *pool = group->pool;
 	if (pool->state == POOL_DRAINING || group->closes_ms != 0)
 		*answer = GROUP_STOPPED;
-	else if (group->spawning == 0 && group->failure[0] != 0 && group->backoff_until_ms > pool->loop->now_ms)
+	else if (group_coming(group) == 0 && group->failure[0] != 0 && group->backoff_until_ms > pool->loop->now_ms)
 		*answer = GROUP_FAILING;
 	else
 		return false;
@@ -223,7 +232,7 @@ uint32_t
 group_size(const struct group *group)
 {
 	return group->processes[PROCESS_ENABLED].count + group->processes[PROCESS_DISABLING].count +
-	       group->processes[PROCESS_DISABLED].count + group->spawning;
+	       group->processes[PROCESS_DISABLED].count + group_coming(group);
 }
 
 void
@@ -242,11 +251,28 @@ group_forget_failure(struct group *group)
 }
 
 void
+group_enable(struct process *process)
+{
+	struct group *group = process->group;
+	process_move(process, PROCESS_ENABLED);
+	group_heap_insert(process);
+	loop_soon(group->pool->loop, &process->pump);
+	if (group->pool->state != POOL_SERVING)
+		return;
+	group_forget_failure(group);
+	/* It starts after all: what was given up goes on. */
+	if (group->roll == ROLL_FAILED && process->record.generation == group->generation)
+		group_set_roll(group, ROLL_RUNNING);
+	if (group->roll == ROLL_NONE && group->spent > 0)
+		group_detach(group_outdated(group));
+}
+
+void
 group_detach(struct process *process)
 {
 	struct group *group = process->group;
 	process_end_oob(process);
-	if (process->state != PROCESS_ENABLED)
+	if (process->state != PROCESS_ENABLED && process->state != PROCESS_WARMING)
 		return;
 	list_remove(&process->oob);
 	group_heap_remove(process);
@@ -256,76 +282,5 @@ group_detach(struct process *process)
 	list_append(&group->processes[PROCESS_DETACHED], &process->node);
 	atomic_store_explicit(&process->board->state, SCOREBOARD_DETACHED, memory_order_relaxed);
 	loop_soon(group->pool->loop, &process->pump);
-	group_touch(group);
-}
-
-/* ---- restarts ---- */
-
-struct process *
-group_outdated(const struct group *group)
-{
-	list_each (&group->processes[PROCESS_ENABLED], node) {
-		struct process *process = container_of(node, struct process, node);
-		if (process->record.generation < group->generation)
-			return process;
-	}
-	return NULL;
-}
-
-void
-group_set_roll(struct group *group, enum group_roll roll)
-{
-	bool orders = roll != group->roll;
-	group->roll = roll;
-	/* What heap_before() says has changed. */
-	for (uint32_t place = group->heap_count / 2; orders && place > 0; place--)
-		heap_down(group, group->heap[place - 1]);
-	atomic_store_explicit(&group->board->roll, roll, memory_order_relaxed);
-	atomic_store_explicit(&group->board->roll_size, group->roll_size, memory_order_relaxed);
-	/* Last: who sees the generation sees what became of it. */
-	atomic_store_explicit(&group->board->generation, group->generation, memory_order_release);
-}
-
-/* For every new one beyond the number that there was, an old one goes. */
-void
-group_roll_on(struct group *group)
-{
-	uint32_t size = group->roll_size > 0 ? group->roll_size : 1;
-	struct process *old = group_outdated(group);
-	while (group->roll == ROLL_RUNNING && old != NULL && group->processes[PROCESS_ENABLED].count > size) {
-		group_replace(old);
-		old = group_outdated(group);
-	}
-	bool nobody = group->roll == ROLL_RUNNING && group->spawning == 0 && group_waiting(group) == 0 &&
-	              group_minimum(group) == 0;
-	if (old == NULL && (group->heap_count > 0 || nobody))
-		group_set_roll(group, ROLL_NONE);
-}
-
-void
-group_replace(struct process *process)
-{
-	group_detach(process);
-	timer_set(process->group->pool->loop, &process->drain, process->group->app->drain_timeout_ms);
-}
-
-void
-group_restart(struct group *group, uint32_t generation, bool at_once)
-{
-	struct process *process;
-	if (generation <= group->generation)
-		return;
-	group_forget_failure(group);
-	group_end_oob(group);
-	group->generation = generation;
-	group->roll_size = group->processes[PROCESS_ENABLED].count;
-	group_set_roll(group, ROLL_RUNNING);
-	/* Who drains since before has had as long as it wanted: no more. */
-	list_each (&group->processes[PROCESS_DETACHED], node) {
-		process = container_of(node, struct process, node);
-		timer_set(group->pool->loop, &process->drain, group->app->drain_timeout_ms);
-	}
-	while (at_once && (process = group_outdated(group)) != NULL)
-		group_replace(process);
 	group_touch(group);
 }

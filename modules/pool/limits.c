@@ -12,17 +12,6 @@ enum {
 	BUSY_SHARE = 8, /* an eighth of one core: what spins on a crowded machine gets hardly more */
 };
 
-struct process *
-group_worn(const struct group *group)
-{
-	list_each (&group->processes[PROCESS_ENABLED], node) {
-		struct process *process = container_of(node, struct process, node);
-		if (process->reached == LIMIT_MEMORY)
-			return process;
-	}
-	return NULL;
-}
-
 void
 process_reached(struct process *process, enum limit limit, const char *format, ...)
 {
@@ -37,7 +26,7 @@ process_reached(struct process *process, enum limit limit, const char *format, .
 	va_end(arguments);
 	pool->hooks.reached(pool->hooks.owner, process, limit, how);
 	if (limit == LIMIT_MEMORY) {
-		group_touch(process->group);
+		group_spend(process);
 		return;
 	}
 	/* Of max_request_time one is known to be to blame, else it may be any. */

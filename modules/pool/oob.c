@@ -10,8 +10,8 @@
 #include <assert.h>
 
 /* Lists stay in order of birth. */
-static void
-oob_move(struct process *process, enum process_state state)
+void
+process_move(struct process *process, enum process_state state)
 {
 	struct list *list = &process->group->processes[state];
 	struct list_node *before = list->head.prev;
@@ -28,7 +28,7 @@ static void
 oob_back(struct process *process)
 {
 	struct pool *pool = process->group->pool;
-	oob_move(process, PROCESS_ENABLED);
+	process_move(process, PROCESS_ENABLED);
 	group_heap_insert(process);
 	process->last_used_ms = pool->loop->now_ms;
 	pool_reap_later(pool);
@@ -39,7 +39,7 @@ oob_back(struct process *process)
 void
 process_ask_oob(struct process *process)
 {
-	if (process->state > PROCESS_DISABLED || list_contains(&process->oob))
+	if (process->state == PROCESS_WARMING || process->state > PROCESS_DISABLED || list_contains(&process->oob))
 		return;
 	list_append(&process->group->oob, &process->oob);
 	group_touch(process->group);
@@ -87,7 +87,7 @@ oob_next(struct group *group)
 		assert(process->state == PROCESS_ENABLED);
 		group_heap_remove(process);
 		process_give_up_sticky(process);
-		oob_move(process, PROCESS_DISABLING);
+		process_move(process, PROCESS_DISABLING);
 		group_touch(group);
 	}
 	return process;
@@ -112,6 +112,6 @@ group_oob_on(struct group *group)
 	log_info("application %s: process %d does its out-of-band work", group->app->name, process->record.pid);
 	/* It holds a place, which outlives a balancer. */
 	(void)process_hold(process, 0);
-	oob_move(process, PROCESS_DISABLED);
+	process_move(process, PROCESS_DISABLED);
 	pool->hooks.oob(pool->hooks.owner, process);
 }

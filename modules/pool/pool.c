@@ -228,23 +228,31 @@ pool_attach(struct pool *pool, const struct message_process *record)
 	pool->by_slot[record->slot] = process;
 	pool->process_count++;
 	pool_spawn_answered(pool, group);
-	group_forget_failure(group);
-	list_append(&group->processes[process->state], &process->node);
 	pool->hooks.attached(pool->hooks.owner, process);
 	for (uint32_t i = process->doubt; i > 0; i--)
 		pool->hooks.doubted(pool->hooks.owner, process);
-	struct process *worn = group_worn(group);
-	if (process->state == PROCESS_ENABLED)
-		group_heap_insert(process);
-	if (process->state == PROCESS_ENABLED && worn != NULL)
-		group_detach(worn);
-	else if (process->state == PROCESS_DETACHED && record->generation < group->generation)
-		timer_set(pool->loop, &process->drain, group->app->drain_timeout_ms);
+	if (process->state == PROCESS_ENABLED) {
+		group_enable(process);
+	} else {
+		list_append(&group->processes[process->state], &process->node);
+		if (process->state == PROCESS_DETACHED)
+			process_go_on_draining(process);
+	}
 	loop_soon(pool->loop, &process->pump);
 	if (pool->starved.count > 0)
 		pool_room(pool);
 	pool_reap_later(pool);
 	return process;
+}
+
+void
+pool_warmed(struct process *process)
+{
+	if (process->state != PROCESS_WARMING)
+		return;
+	process->record.cold = 0;
+	group_enable(process);
+	pool_reap_later(process->group->pool);
 }
 
 static void
@@ -285,12 +293,13 @@ pool_spawning(struct pool *pool, uint32_t app_id)
 }
 
 void
-pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms)
+pool_spawn_failed(struct pool *pool, uint32_t app_id, bool attached, struct str text, uint64_t next_try_ms)
 {
 	struct group *group = pool_group(pool, app_id);
 	if (group == NULL)
 		return;
-	pool_spawn_answered(pool, group);
+	if (!attached)
+		pool_spawn_answered(pool, group);
 	if (next_try_ms == 0) {
 		group_touch(group);
 		return;
@@ -301,7 +310,7 @@ pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t 
 	group->backoff_until_ms = pool->loop->now_ms + next_try_ms;
 	atomic_store_explicit(&group->board->backoff_until_ms, group->backoff_until_ms, memory_order_relaxed);
 	atomic_fetch_add_explicit(&group->board->spawn_failures, 1, memory_order_relaxed);
-	if (group->heap_count == 0 && group->spawning == 0)
+	if (group->heap_count == 0 && group_coming(group) == 0)
 		group_fail_queue(group, SESSION_SPAWN_FAILED);
 	group_touch(group);
 	pool_room(pool);
@@ -334,9 +343,9 @@ group_wants_more(const struct group *group)
 	if (group_waiting(group) == 0)
 		return false;
 	int64_t each = group_places_each(group);
-	if (group->heap_count == 0 && group->spawning == 0)
+	if (group->heap_count == 0 && group_coming(group) == 0)
 		return true;
-	return each > 0 && group->queue.count > (uint64_t)each * group->spawning;
+	return each > 0 && group->queue.count > (uint64_t)each * group_coming(group);
 }
 
 static bool
@@ -359,7 +368,9 @@ pool_idlest(struct pool *pool, const struct group *except)
 	struct process *idlest = NULL;
 	list_each (&pool->groups, node) {
 		struct group *group = container_of(node, struct group, node);
-		if (group == except || group_waiting(group) > 0)
+		/* The last one that works stays, while a new version does not start. */
+		if (group == except || group_waiting(group) > 0 ||
+		    (group->roll == ROLL_FAILED && group->heap_count <= 1))
 			continue;
 		list_each (&group->processes[PROCESS_ENABLED], member) {
 			struct process *process = container_of(member, struct process, node);
@@ -386,27 +397,13 @@ pool_leaving(const struct pool *pool)
 	return leaving;
 }
 
-/* One at a time; this one may be beyond max_instances. */
-static bool
-group_wants_roll(const struct group *group)
-{
-	return group->roll == ROLL_RUNNING && group->spawning == 0 && group_outdated(group) != NULL;
-}
-
-/* The same for one that has become too large. */
-static bool
-group_wants_fresh(const struct group *group)
-{
-	return group->spawning == 0 && group_worn(group) != NULL;
-}
-
 static bool
 group_wants(const struct group *group)
 {
 	bool decides = group->pool->state == POOL_SERVING;
 	if ((!decides && group->pool->state != POOL_HANDING_OVER) || !group->app->enabled || group->closes_ms != 0)
 		return false;
-	return (decides && (group_wants_roll(group) || group_wants_fresh(group))) ||
+	return (decides && group_wants_roll(group)) ||
 	       (group_may_grow(group) && ((decides && group_wants_minimum(group)) || group_wants_more(group)));
 }
 
@@ -414,8 +411,9 @@ group_wants(const struct group *group)
 static bool
 group_asks(const struct group *group)
 {
+	uint32_t batch = group_batch(group);
 	return group_wants(group) && group->backoff_until_ms <= group->pool->loop->now_ms &&
-	       group->spawning < POOL_GROUP_SPAWNS_MAX;
+	       group->spawning < (batch > POOL_GROUP_SPAWNS_MAX ? batch : POOL_GROUP_SPAWNS_MAX);
 }
 
 /* A process of another group makes way, but only for somebody who waits: a
@@ -426,18 +424,16 @@ pool_evict(struct pool *pool)
 	uint32_t wanted = 0;
 	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
-		bool rolls = group_wants_roll(group), fresh = group_wants_fresh(group);
-		if ((group_waiting(group) == 0 && !rolls && !fresh) || !group_asks(group) ||
-		    pool_leaving(pool) > wanted++)
+		bool rolls = group_wants_roll(group), waits = group_waiting(group) > 0;
+		uint32_t share = rolls && !waits ? group_batch(group) : 1;
+		if ((!waits && !rolls) || !group_asks(group) || pool_leaving(pool) >= wanted + share)
 			continue;
-		struct process *idlest = group_waiting(group) > 0 ? pool_idlest(pool, group) : NULL;
+		wanted += share;
+		struct process *idlest = waits ? pool_idlest(pool, group) : NULL;
 		if (idlest != NULL)
 			group_detach(idlest);
-		/* One of its own goes first, when the one before has gone. */
-		else if (rolls && group->processes[PROCESS_DETACHED].count == 0)
-			group_replace(group_outdated(group));
-		else if (fresh && group->processes[PROCESS_DETACHED].count == 0)
-			group_detach(group_worn(group));
+		else if (rolls)
+			group_make_room(group);
 	}
 }
 
@@ -523,7 +519,8 @@ group_reap(struct pool *pool, struct group *group)
 {
 	uint64_t limit = group->app->pool_idle_time_ms;
 	uint64_t now = pool->loop->now_ms;
-	if (limit == 0)
+	/* While a new version does not start, there is none for one that goes. */
+	if (limit == 0 || group->roll == ROLL_FAILED)
 		return;
 	list_each (&group->processes[PROCESS_ENABLED], node) {
 		struct process *process = container_of(node, struct process, node);

@@ -5,7 +5,7 @@
  * It asks the spawner through its hooks and is told by pool_attach(),
  * pool_gone() and pool_spawn_failed().  It knows nothing of HTTP.
  *
- * process.c, queue.c, oob.c, group.c, retire.c and pool.c are this one room; its parts are named below.
+ * process.c, queue.c, oob.c, group.c, roll.c, retire.c and pool.c are this one room; its parts are named below.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -25,6 +25,7 @@ struct group;
  * it and tells when it is gone; here is decided which sessions it gets.
  *
  * States are lists of its group:
+ *   WARMING   must answer warmup_uris before it gets traffic; its door works
  *   ENABLED   in rotation; ordered in the group's heap by how busy it is
  *   DISABLING out of rotation for a while: finishes what it has, then
  *   DISABLED  does its out-of-band work; back to ENABLED
@@ -32,6 +33,7 @@ struct group;
  *   RETIRING  empty, but for tunnels that are about to end; the spawner was told to stop it
  */
 enum process_state {
+	PROCESS_WARMING,
 	PROCESS_ENABLED,
 	PROCESS_DISABLING,
 	PROCESS_DISABLED,
@@ -54,12 +56,15 @@ struct process {
 	struct list idle;     /* idle backend connections: traffic's */
 	struct list backends; /* all backend connections: traffic's */
 	void *door;           /* traffic's listener */
+	void *warmup;         /* traffic's, while WARMING */
 	uint32_t unasked;     /* places in doubt about which it could not even be asked */
 	struct timer ask_again;
 	uint64_t patience_ms; /* it must tell that it is free within that time; 0: drain_timeout */
 	uint64_t doubted_ms;  /* when the newest place came into doubt */
 	struct soon pump;     /* private */
 	struct timer drain;   /* DETACHED: it ends then, whatever it does; RETIRING: its tunnels do */
+	uint64_t ends_ms;     /* out of rotation because it is replaced: the end of its drain_timeout; 0: it is not */
+	bool spent; /* it has reached max_requests or memory_limit, and serves on until there is another one in its place */
 	struct scoreboard_process *board;
 	struct scoreboard_process *shared; /* claims and sessions: the same board, also when figures go to another one */
 	uint32_t claimed;                  /* as our column of the claims has it */
@@ -116,8 +121,6 @@ void process_unanswered(struct process *process);
 void process_too_slow(struct process *process);
 /* How long it may go on with a request that began then and for which nobody waits any more; patience_ms 0: as usual. */
 uint64_t process_patience_ms(const struct process *process, uint64_t since_ms, uint64_t patience_ms);
-/* The oldest in rotation that is to be replaced for its size, or NULL. */
-struct process *group_worn(const struct group *group);
 
 /* For status: the answer's head has come. */
 void session_note_status(struct session *session, uint16_t status);
@@ -132,6 +135,8 @@ void session_serve(struct process *process, struct session *session);
 /* A place for a session that is activated next; false: it has none after all. */
 bool process_claim(struct process *process) must_check;
 void session_activate(struct process *process, struct session *session);
+/* What status sees of it has changed. */
+void process_publish(struct process *process);
 /* What the other balancer holds has changed. */
 void process_look_aside(struct process *process);
 /* The other balancer is gone: what it held may still run. */
@@ -193,6 +198,7 @@ struct group {
 	uint64_t crowd_ms;    /* when a hook was last asked for because of the full queue */
 	enum group_roll roll; /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
 	uint32_t generation, roll_size;
+	uint32_t spent; /* how many of the ENABLED ones are */
 	struct grave grave;
 	struct buf long_texts[MESSAGE_LONG_TEXT_N];
 	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */
@@ -221,10 +227,11 @@ uint32_t group_size(const struct group *group);
 void group_detach(struct process *process);
 /*
  * Processes of earlier generations are to go.  A new one is spawned, one old
- * one is detached when it is there, and so on (beyond max_instances by one;
- * when the pool is full an old one goes first); or all are detached at once.
- * A new one that does not start stops the roll.  Nothing happens when this
- * generation is not newer than the one before.
+ * one is detached when it is there, and so on, rolling_restart_batch_size at a
+ * time (so many beyond max_instances; when the pool is full so many go first),
+ * the newest first; or all are detached at once.  A new one that does not start
+ * stops the roll, until one does.  Nothing happens when this generation is not
+ * newer than the one before.
  */
 void group_restart(struct group *group, uint32_t generation, bool at_once);
 
@@ -236,13 +243,33 @@ struct process *group_sticky_find(struct group *group, struct str id);
 
 /* Private to pool/: after anything that changes busyness, queue or size. */
 void group_touch(struct group *group);
-/* The oldest in rotation that a roll has yet to replace, or NULL. */
+/* Into this list, which stays in order of birth. */
+void process_move(struct process *process, enum process_state state);
+/* In rotation from now on. */
+void group_enable(struct process *process);
+
+/* ---- roll.c: processes that are replaced by others ---- */
+
+/* The newest in rotation that is to be replaced, or NULL: by a restart, else by max_requests. */
 struct process *group_outdated(const struct group *group);
+/* One more is wanted in place of another one; it may be beyond max_instances. */
+bool group_wants_roll(const struct group *group);
+/* In a full pool: as many go first as may be missing at a time. */
+void group_make_room(struct group *group);
 void group_set_roll(struct group *group, enum group_roll roll);
 /* What a roll does next: after a process came, and at the beginning. */
 void group_roll_on(struct group *group);
-/* One that a restart replaces: drains for drain_timeout at most. */
+/* It drains for drain_timeout at most. */
 void group_replace(struct process *process);
+/* DETACHED under an earlier balancer: it has as long as that one has left it. */
+void process_go_on_draining(struct process *process);
+/* It has served max_requests, or reached memory_limit. */
+void group_spend(struct process *process);
+/* How many replacements are made at a time. */
+uint32_t group_batch(const struct group *group);
+/* Which will be in rotation soon. */
+uint32_t group_coming(const struct group *group);
+void group_heap_sort(struct group *group);
 void group_forget_failure(struct group *group);
 void group_heap_update(struct process *process);
 void group_heap_insert(struct process *process);
@@ -320,15 +347,17 @@ struct group *pool_group(struct pool *pool, uint32_t app_id);
 /* The application's, whatever generation it is of; NULL when it is gone. */
 struct group *pool_group_of(struct pool *pool, const struct app_config *app);
 
-/* NULL when the record names no group or a slot in use. */
+/* NULL when the record names no group or a slot in use.  One whose record is cold is WARMING until pool_warmed(). */
 struct process *pool_attach(struct pool *pool, const struct message_process *record);
+void pool_warmed(struct process *process);
 /* Sessions on it hear SESSION_PROCESS_GONE; the memory goes at the turn's end. */
 void pool_gone(struct pool *pool, uint32_t slot, uint64_t serial);
 struct process *pool_find(struct pool *pool, uint32_t slot, uint64_t serial);
 /* A spawn that an earlier balancer has asked for. */
 void pool_spawning(struct pool *pool, uint32_t app_id);
-/* next_try_ms 0: it was overtaken by a restart, which is no failure. */
-void pool_spawn_failed(struct pool *pool, uint32_t app_id, struct str text, uint64_t next_try_ms);
+/* next_try_ms 0: it was overtaken by a restart, which is no failure.  attached: it did not get beyond
+ * WARMING, and is detached now. */
+void pool_spawn_failed(struct pool *pool, uint32_t app_id, bool attached, struct str text, uint64_t next_try_ms);
 
 /* The server stops: processes that have nothing but tunnels leave rotation, as the others do when they are done. */
 void pool_end_tunnels(struct pool *pool);
@@ -343,6 +372,8 @@ void pool_room(struct pool *pool);
  * abort_websockets_on_process_shutdown.  Its tunnels end POOL_GOODBYE_MS after it was told. */
 void pool_retire_if_empty(struct process *process);
 void process_drain_due(struct timer *timer);
+/* Before it is told to stop by force. */
+uint64_t process_time_left_ms(const struct process *process);
 void pool_reap_later(struct pool *pool);
 /* The process of another group that has been idle for longest, or NULL. */
 struct process *pool_idlest(struct pool *pool, const struct group *except);

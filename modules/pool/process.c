@@ -81,7 +81,8 @@ process_publish(struct process *process)
 	atomic_store_explicit(&process->shared->sessions[process->group->pool->column],
 	                      process->active.count + process->doubt, memory_order_relaxed);
 	atomic_store_explicit(&process->board->state,
-	                      process->state > PROCESS_DISABLED   ? SCOREBOARD_DETACHED
+	                      process->state == PROCESS_WARMING   ? SCOREBOARD_WARMING
+	                      : process->state > PROCESS_DISABLED ? SCOREBOARD_DETACHED
 	                      : process->state != PROCESS_ENABLED ? SCOREBOARD_DISABLED
 	                      : process->doubt > 0                ? SCOREBOARD_RECOVERING
 	                                                          : SCOREBOARD_ENABLED,
@@ -356,7 +357,10 @@ process_init(struct process *process, struct group *group, const struct message_
 	/* An earlier balancer's word: it was out of rotation. */
 	bool detached = atomic_load_explicit(&board->serial, memory_order_relaxed) == record->serial &&
 	                atomic_load_explicit(&board->state, memory_order_relaxed) == SCOREBOARD_DETACHED;
-	process->state = record->retiring ? PROCESS_RETIRING : detached ? PROCESS_DETACHED : PROCESS_ENABLED;
+	process->state = record->retiring ? PROCESS_RETIRING
+	                 : detached       ? PROCESS_DETACHED
+	                 : record->cold   ? PROCESS_WARMING
+	                                  : PROCESS_ENABLED;
 	atomic_store_explicit(&board->serial, record->serial, memory_order_relaxed);
 	process_init_lists(process);
 	process->last_used_ms = record->started_ms;
@@ -436,7 +440,7 @@ process_freed(struct process *process)
 	process_changed(process);
 	if (limit > 0 && process->state == PROCESS_ENABLED &&
 	    atomic_load_explicit(&process->board->processed, memory_order_relaxed) >= limit)
-		group_detach(process);
+		group_spend(process);
 	if (process->waiting.count > 0 || group->queue.count > 0 || process->state != PROCESS_ENABLED)
 		loop_soon(group->pool->loop, &process->pump);
 	if (process_is_empty(process)) {

@@ -33,6 +33,9 @@ session_unwait(struct session *session)
 		timer_cancel(group->pool->loop, &session->timer);
 	list_remove(&session->sticky);
 	group_publish_queue(group);
+	/* It may be the last that kept it. */
+	if (session->state == SESSION_AT_DOOR && session->process->state == PROCESS_DETACHED)
+		loop_soon(group->pool->loop, &session->process->pump);
 	session->state = SESSION_NONE;
 }
 

@@ -72,7 +72,8 @@ group_closing_due(struct timer *timer)
 	if (config == NULL || config->requests == 0 || group->closes_ms <= group->pool->loop->now_ms) {
 		group_fail_queue(group, SESSION_STOPPED);
 		group_end_oob(group);
-		while ((node = list_first(&group->processes[PROCESS_ENABLED])) != NULL)
+		while ((node = list_first(&group->processes[PROCESS_WARMING])) != NULL ||
+		       (node = list_first(&group->processes[PROCESS_ENABLED])) != NULL)
 			group_replace(container_of(node, struct process, node));
 	}
 	for (int state = 0; state < PROCESS_STATE_N; state++)

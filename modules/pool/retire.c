@@ -16,6 +16,15 @@ process_has_only_tunnels(const struct process *process)
 	                            memory_order_relaxed) == 0;
 }
 
+uint64_t
+process_time_left_ms(const struct process *process)
+{
+	uint64_t now_ms = process->group->pool->loop->now_ms;
+	if (process->ends_ms == 0)
+		return process->group->app->drain_timeout_ms;
+	return process->ends_ms > now_ms ? process->ends_ms - now_ms : 0;
+}
+
 /* The application is told before its tunnels are cut, so that it can say goodbye. */
 static void
 process_retire(struct process *process)
@@ -24,6 +33,7 @@ process_retire(struct process *process)
 	list_remove(&process->node);
 	process->state = PROCESS_RETIRING;
 	list_append(&process->group->processes[PROCESS_RETIRING], &process->node);
+	timer_cancel(pool->loop, &process->drain);
 	if (process->active.count > 0)
 		timer_set(pool->loop, &process->drain, POOL_GOODBYE_MS);
 	pool->hooks.retire(pool->hooks.owner, process);

@@ -184,6 +184,8 @@ state_of(const struct scoreboard_process *board, const struct worker *worker)
 {
 	uint32_t state = atomic_load(&board->state);
 
+	if (worker_is_cold(worker))
+		return SCOREBOARD_WARMING;
 	if (atomic_load(&board->serial) != worker->record.serial || state == SCOREBOARD_FREE ||
 	    state >= SCOREBOARD_STATE_N)
 		return SCOREBOARD_ENABLED; /* the balancer has not taken note of it yet */
@@ -195,7 +197,7 @@ is_in_rotation(const struct snapshot_source *source, const struct worker *worker
 {
 	const struct scoreboard_process *board = &source->supervisor->board->processes[worker->record.slot];
 
-	return worker->state == WORKER_RUNNING && state_of(board, worker) != SCOREBOARD_DETACHED;
+	return worker->state == WORKER_RUNNING && !worker->record.cold && state_of(board, worker) != SCOREBOARD_DETACHED;
 }
 
 /* "NAME" as the original shows a group. */

@@ -25,13 +25,18 @@ enum { PROCESSES_SPARE = 64 /* beyond 4 × max_pool_size: while old ones drain *
 
 /* The report only where it may be shown. */
 static void
-tell_failure(struct spawner *spawner, const struct app_config *app, const struct failure *failure, uint64_t wait_ms)
+tell_failure(struct spawner *spawner, const struct app_config *app, const struct worker *cold,
+             const struct failure *failure, uint64_t wait_ms)
 {
 	const struct buf *report = &spawner->workers.attempts[app->id].report;
 	struct message message;
 
 	tell_long_text(spawner, app->id, MESSAGE_FAILURE_REPORT, app->friendly_error_pages ? buf_str(report) : STR(""));
 	attempts_message(&message, app->id, failure, wait_ms);
+	if (cold != NULL) {
+		message.slot = cold->record.slot;
+		message.serial = cold->record.serial;
+	}
 	tell(spawner, &message, -1);
 }
 
@@ -63,7 +68,7 @@ do_spawn(struct spawner *spawner, uint32_t app_id)
 		refuse_spawn(spawner, app_id, "passenger is stopping", ATTEMPTS_BACKOFF_MAX_MS);
 	} else if (wait_ms > 0 && attempts->last != NULL) {
 		/* the last report once more: nothing was tried */
-		tell_failure(spawner, app, attempts->last, wait_ms);
+		tell_failure(spawner, app, NULL, attempts->last, wait_ms);
 	} else if (workers_count(workers) >= (uint64_t)spawner->config->max_pool_size * 4 + PROCESSES_SPARE) {
 		log_error("application %s: no process more: %u are there, far beyond max_pool_size = %lld", app->name,
 		          workers_count(workers), (long long)spawner->config->max_pool_size);
@@ -145,7 +150,11 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 	case MESSAGE_RETIRE:
 		/* one that is gone meanwhile: it was told, the messages crossed */
 		if (worker != NULL)
-			worker_retire(worker);
+			worker_retire_within(worker,
+			                     message->number < worker->app->drain_timeout_ms
+			                             ? message->number
+			                             : worker->app->drain_timeout_ms,
+			                     WORKER_TERM_MS);
 		break;
 	case MESSAGE_LIMIT:
 		log_escape(why, sizeof(why), str_make(message->text, message->text_len));
@@ -157,6 +166,13 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 		} else if (worker != NULL) {
 			worker_condemn(worker, (enum limit)message->number, why);
 		}
+		break;
+	case MESSAGE_WARMED:
+		log_escape(why, sizeof(why), str_make(message->text, message->text_len));
+		if (worker != NULL && worker_is_cold(worker) && message->text_len > 0)
+			worker_fail(worker, 0, "%s", why);
+		else if (worker != NULL && worker_is_cold(worker))
+			worker_warmed(worker);
 		break;
 	case MESSAGE_HOOK:
 		do_hook(spawner, message);
@@ -243,9 +259,14 @@ worker_is_ready(struct worker *worker)
 	struct spawner *spawner = worker->table->owner;
 
 	tell_process(spawner, worker);
-	run_hook(worker, CONFIG_HOOK_ATTACHED_PROCESS, NULL);
 	if (!timer_is_set(&spawner->sampling))
 		timer_set(&spawner->loop, &spawner->sampling, spawner->config->analytics_collection_rate_ms);
+}
+
+static void
+worker_is_warm(struct worker *worker)
+{
+	run_hook(worker, CONFIG_HOOK_ATTACHED_PROCESS, NULL);
 }
 
 static void
@@ -262,7 +283,7 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	}
 	log_error("application %s: a process could not be started (error %s): %s; the next try is possible in %llu s",
 	          worker->app->name, failure->id, failure->summary, (unsigned long long)(wait_ms + 999) / 1000);
-	tell_failure(spawner, worker->app, failure, wait_ms);
+	tell_failure(spawner, worker->app, worker->has_slot ? worker : NULL, failure, wait_ms);
 	const struct hook_fact facts[] = {{"PASSENGER_ERROR_ID", failure->id},
 	                                  {"PASSENGER_ERROR_MESSAGE", failure->summary}};
 	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_SPAWN_FAILED, facts, array_count(facts));
@@ -351,6 +372,7 @@ static const struct supervisor_events supervisor_events = {
 
 static const struct worker_events worker_events = {
 	.ready = worker_is_ready,
+	.warmed = worker_is_warm,
 	.failed = worker_has_failed,
 	.limit = reached_limit,
 	.reaped = reached_end,

@@ -223,7 +223,7 @@ tell_everything(struct spawner *spawner)
 			const struct worker *worker = container_of(node, struct worker, node);
 			/* a preloader is no process that is asked for: it would be waited for until the end of days */
 			bool starting = state == WORKER_STARTING || (state == WORKER_FAILED && worker->failure != NULL);
-			if (starting && worker->role == NULL)
+			if (starting && worker->role == NULL && !worker->has_slot)
 				tell_of_worker(spawner, MESSAGE_SPAWNING, worker, "");
 		}
 	}

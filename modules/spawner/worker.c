@@ -22,7 +22,8 @@ worker_move(struct worker *worker, enum worker_state state)
 {
 	static const bool legal[WORKER_STATE_N][WORKER_STATE_N] = {
 		[WORKER_STARTING] = {[WORKER_RUNNING] = true, [WORKER_FAILED] = true, [WORKER_KILLED] = true},
-		[WORKER_RUNNING] = {[WORKER_RETIRING] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
+		[WORKER_RUNNING] =
+			{[WORKER_RETIRING] = true, [WORKER_FAILED] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
 		[WORKER_RETIRING] = {[WORKER_TERMINATING] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
 		[WORKER_TERMINATING] = {[WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
 		[WORKER_CONDEMNED] = {[WORKER_KILLED] = true},
@@ -209,7 +210,7 @@ fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list argum
 {
 	char summary[FAILURE_SUMMARY_BYTES];
 
-	if (worker->state != WORKER_STARTING)
+	if (worker->state != WORKER_STARTING && !worker_is_cold(worker))
 		return;
 	vsnprintf(summary, sizeof(summary), format, arguments);
 	if (worker->step == NULL)
@@ -413,7 +414,8 @@ ended_starting(struct worker *worker, const char *how)
 	if (exec_sentence(worker, sentence))
 		worker_fail(worker, 0, "%s", sentence);
 	else
-		worker_fail(worker, 0, "the process %s before it was ready", how);
+		worker_fail(worker, 0, "the process %s before it %s", how,
+		            worker_is_cold(worker) ? "had answered warmup_uris" : "was ready");
 }
 
 static void
@@ -439,7 +441,7 @@ worker_ended(struct child *child, const struct child_end *end)
 	child_end_text(end, how);
 	capture_close(&worker->capture);
 	worker->table->events->reaped(worker);
-	if (worker->state == WORKER_STARTING)
+	if (worker->state == WORKER_STARTING || worker_is_cold(worker))
 		ended_starting(worker, how);
 	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {
 		log_notice("application %s: %s; trying another port", worker->app->name, worker->failure->summary);
@@ -584,8 +586,24 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 	close_fd(&worker->plan_fd);
 	close_fd(&worker->error_fd);
 	worker_move(worker, WORKER_RUNNING);
-	attempts_reset(&workers->attempts[worker->app->id]);
-	log_notice("application %s: process %d is ready after %llu ms (concurrency %d)", worker->app->name, record->pid,
-	           (unsigned long long)(workers->loop->now_ms - worker->launched_ms), record->concurrency);
+	record->cold = worker->app->warmup_uris != NULL;
+	log_notice("application %s: process %d is ready after %llu ms (concurrency %d)%s", worker->app->name,
+	           record->pid, (unsigned long long)(workers->loop->now_ms - worker->launched_ms), record->concurrency,
+	           record->cold ? "; warmup_uris come next" : "");
 	workers->events->ready(worker);
+	if (!record->cold)
+		worker_warmed(worker);
+}
+
+void
+worker_warmed(struct worker *worker)
+{
+	struct workers *workers = worker->table;
+
+	if (worker->record.cold)
+		log_notice("application %s: process %d has answered warmup_uris after %llu ms", worker->app->name,
+		           worker->record.pid, (unsigned long long)(workers->loop->now_ms - worker->record.started_ms));
+	worker->record.cold = 0;
+	attempts_reset(&workers->attempts[worker->app->id]);
+	workers->events->warmed(worker);
 }

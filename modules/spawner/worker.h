@@ -18,6 +18,7 @@
  *
  * From RUNNING, RETIRING and TERMINATING it also becomes CONDEMNED when it has reached a limit: evidence is
  * taken (evidence.h), then it is KILLED.  So is one that does not stop at SIGTERM in its time.
+ * One that has to answer warmup_uris is cold until the balancer says that it has: it may still fail then.
  *
  * A preloader (preloader.h) is a worker without door and slot.  A process that it is to fork is STARTING
  * without a pid until it has said hello.
@@ -121,7 +122,8 @@ struct worker {
 
 /* Whom the table tells. */
 struct worker_events {
-	void (*ready)(struct worker *worker); /* has a door and a slot now */
+	void (*ready)(struct worker *worker);  /* has a door and a slot now */
+	void (*warmed)(struct worker *worker); /* may have traffic now */
 	void (*failed)(struct worker *worker, const struct failure *failure);
 	void (*limit)(struct worker *worker, enum limit limit, const char *why); /* evidence is to be taken, then
 	                                                                          * worker_kill() or worker_start_failed() */
@@ -182,6 +184,8 @@ bool worker_restore(struct workers *workers, struct worker *worker, const struct
 void workers_go_on(struct workers *workers);
 /* Its program serves: opens its door and takes a slot.  (It may fail over that.) */
 void worker_ready(struct worker *worker, int32_t concurrency, bool bypass);
+/* It has answered warmup_uris, or need not. */
+void worker_warmed(struct worker *worker);
 /* It can not be started: the sentence is the report's summary.  grace_ms: it may
  * go by itself for so long. */
 void worker_fail(struct worker *worker, uint64_t grace_ms, const char *format, ...) printf_like(3, 4);
@@ -204,6 +208,12 @@ void worker_start_failed(struct worker *worker, const char *evidence);
 void worker_kill(struct worker *worker, const char *why);
 /* What it is doing, or was when it failed: "loading the application". */
 const char *worker_step(const struct worker *worker);
+/* It runs, but its start may still fail. */
+static inline bool
+worker_is_cold(const struct worker *worker)
+{
+	return worker->state == WORKER_RUNNING && worker->record.cold;
+}
 /* Is it told to stop? */
 static inline bool
 worker_is_leaving(const struct worker *worker)

@@ -103,7 +103,7 @@ static const int allowed_calls[] = {
 	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_recvfrom,
 	SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_splice, SYS_tee, SYS_sendfile, SYS_lseek, SYS_ftruncate, SYS_fallocate,
 	/* sockets: socket() itself is looked at below */
-	SYS_accept4, SYS_accept, SYS_connect, SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername,
+	SYS_socketpair, SYS_accept4, SYS_accept, SYS_connect, SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername,
 	/* descriptors */
 	SYS_close, SYS_close_range, SYS_fcntl, SYS_dup, SYS_dup3, SYS_pipe2, SYS_ioctl, SYS_fstat, SYS_newfstatat, SYS_statx,
 	/* spill files: nothing of them outlives the process, and the uid owns nothing else; static files */

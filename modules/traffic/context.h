@@ -28,11 +28,12 @@ struct traffic {
 	enum traffic_state state;
 	struct list listeners; /* front listeners and doors */
 	struct list clients;
-	uint32_t requests;                      /* that are not ended */
-	int folders[CONFIG_APPS_MAX];           /* static_files_dir by application id, O_PATH; -1: none */
-	const char *spool_dir;                  /* for bodies that do not fit into memory */
-	int access_log_fd;                      /* -1: off */
-	int slow_log_fd;                        /* -1: the main log */
+	uint32_t requests;            /* that are not ended */
+	int folders[CONFIG_APPS_MAX]; /* static_files_dir by application id, O_PATH; -1: none */
+	const char *spool_dir;        /* for bodies that do not fit into memory */
+	int access_log_fd;            /* -1: off */
+	int slow_log_fd;              /* -1: the main log */
+	void (*warmed)(struct traffic *traffic, struct process *process, const char *why); /* NULL: it has warmed up */
 	void (*quiet)(struct traffic *traffic); /* draining, and the last request has ended */
 
 	/* Valid inside one callback only. */

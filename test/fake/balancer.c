@@ -62,7 +62,7 @@ order(char *line, int fd)
 	if (strcmp(word, "spawn") == 0)
 		ask(MESSAGE_SPAWN, a, 0, 0);
 	else if (strcmp(word, "retire") == 0)
-		ask(MESSAGE_RETIRE, 0, a, b);
+		ask(MESSAGE_RETIRE, UINT64_MAX, a, b);
 	else if (strcmp(word, "kill") == 0)
 		ask(MESSAGE_LIMIT, 0, a, b);
 	else if (strcmp(word, "nonsense") == 0)
@@ -183,7 +183,7 @@ received(struct channel *from, struct message *message, int *fds, size_t fd_coun
 		forget(message);
 		break;
 	case MESSAGE_DETACH:
-		ask(MESSAGE_RETIRE, 0, message->slot, message->serial);
+		ask(MESSAGE_RETIRE, UINT64_MAX, message->slot, message->serial);
 		break;
 	case MESSAGE_BEGIN:
 		begin();

@@ -219,7 +219,7 @@ fake_gone(struct process *process)
 void
 fake_fail(unsigned app, const char *text, uint64_t next_try_ms)
 {
-	pool_spawn_failed(&fake_pool, app, str_from(text), next_try_ms);
+	pool_spawn_failed(&fake_pool, app, false, str_from(text), next_try_ms);
 	fake_settle();
 }
 

@@ -11,7 +11,7 @@ struct model_session model_sessions[MODEL_SESSIONS];
 struct model_app model_apps[MODEL_APPS];
 uint64_t model_seed, model_step;
 bool model_draining;
-unsigned model_evicted, model_reaped;
+unsigned model_evicted, model_reaped, model_replaced;
 
 /* ---- what the model knows ---- */
 
@@ -40,6 +40,36 @@ model_enabled(unsigned app)
 	for (unsigned i = 0; i < MODEL_SLOTS; i++)
 		count += model_processes[i].alive && model_processes[i].enabled && model_processes[i].app == app;
 	return count;
+}
+
+uint32_t
+model_coming(unsigned app)
+{
+	uint32_t count = model_apps[app].spawning;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		count += model_processes[i].alive && model_processes[i].warming && model_processes[i].app == app;
+	return count;
+}
+
+/* By a restart; when there is none, because it has served max_requests. */
+static bool
+is_outdated(const struct model_process *process)
+{
+	const struct group *group = pool_group(&model_pool, process->app);
+	if (!process->alive || !process->enabled)
+		return false;
+	return group->roll == ROLL_NONE ? process->real->spent : process->generation < group->generation;
+}
+
+bool
+model_replaces(unsigned app)
+{
+	const struct group *group = pool_group(&model_pool, app);
+	uint32_t batch = group->roll == ROLL_RUNNING ? (uint32_t)model_configs[app].rolling_restart_batch_size : 1;
+	uint32_t outdated = 0;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		outdated += model_processes[i].app == app && is_outdated(&model_processes[i]);
+	return group->roll != ROLL_FAILED && model_coming(app) < batch && model_coming(app) < outdated;
 }
 
 uint32_t
@@ -141,7 +171,7 @@ model_leave_rotation(unsigned slot)
 uint64_t
 model_size(unsigned app)
 {
-	uint64_t count = model_apps[app].spawning;
+	uint64_t count = model_coming(app);
 	for (unsigned i = 0; i < MODEL_SLOTS; i++)
 		count += model_processes[i].alive && model_processes[i].app == app &&
 		         (model_processes[i].enabled || model_processes[i].oob != MODEL_OOB_NONE);
@@ -220,6 +250,20 @@ model_beside(const struct model_process *process)
 	                                           model_sessions_in(SESSION_TUNNEL, 0, slot) - process->used;
 }
 
+/* While a restart runs: the newest generation first, as far as it can take anything. */
+static bool
+goes_before(const struct model_process *process, const struct model_process *best)
+{
+	if (pool_group(&model_pool, process->app)->roll == ROLL_RUNNING && process->generation != best->generation)
+		return model_full(process) != model_full(best) ? model_full(best)
+		                                               : process->generation > best->generation;
+	uint64_t mine = model_load(process) * (best->concurrency ? best->concurrency : 1);
+	uint64_t its = model_load(best) * (process->concurrency ? process->concurrency : 1);
+	uint32_t beside = model_beside(process), its_beside = model_beside(best);
+	return mine < its ||
+	       (mine == its && (beside < its_beside || (beside == its_beside && process->serial < best->serial)));
+}
+
 struct model_process *
 model_least_busy(unsigned app)
 {
@@ -228,15 +272,7 @@ model_least_busy(unsigned app)
 		struct model_process *process = &model_processes[i];
 		if (!process->alive || !process->enabled || process->app != app)
 			continue;
-		if (best == NULL) {
-			best = process;
-			continue;
-		}
-		uint64_t mine = model_load(process) * (best->concurrency ? best->concurrency : 1);
-		uint64_t its = model_load(best) * (process->concurrency ? process->concurrency : 1);
-		uint32_t beside = model_beside(process), its_beside = model_beside(best);
-		if (mine < its ||
-		    (mine == its && (beside < its_beside || (beside == its_beside && process->serial < best->serial))))
+		if (best == NULL || goes_before(process, best))
 			best = process;
 	}
 	return best;
@@ -265,12 +301,40 @@ learn_of_oob(unsigned slot)
 	}
 }
 
+/* The newest of those that are replaced leaves first. */
+static void
+learn_of_replaced(void)
+{
+	struct model_process *newest;
+	do {
+		newest = NULL;
+		for (unsigned i = 0; i < MODEL_SLOTS; i++) {
+			struct model_process *process = &model_processes[i];
+			const struct process *real = process->real;
+			if (!process->alive || real->state < PROCESS_DETACHED ||
+			    (!process->enabled && !process->warming))
+				continue;
+			if (!real->spent && process->generation >= real->group->generation)
+				continue;
+			process->warming = false;
+			model_replaced += process->enabled;
+			if (process->enabled && (newest == NULL || process->serial > newest->serial))
+				newest = process;
+		}
+		if (newest != NULL) {
+			newest->asked = false;
+			model_leave_rotation((unsigned)(newest - model_processes));
+		}
+	} while (newest != NULL);
+}
+
 void
 model_learn_of_detached(void)
 {
 	for (unsigned i = 0; i < MODEL_SLOTS; i++)
 		if (model_processes[i].alive)
 			learn_of_oob(i);
+	learn_of_replaced();
 	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
 		struct model_process *process = &model_processes[i];
 		if (!process->alive || !process->enabled || process->real->state == PROCESS_ENABLED)
@@ -308,7 +372,7 @@ check_group(unsigned app)
 	for (uint32_t i = 0; i < group->heap_count; i++) {
 		const struct process *process = group->heap[i], *parent = group->heap[(i + 1) / 2 - (i > 0)];
 		must(process->heap_place == i + 1 && process->state == PROCESS_ENABLED && process->group == group);
-		must(process_busyness(parent) <= process_busyness(process));
+		must(group->roll == ROLL_RUNNING || process_busyness(parent) <= process_busyness(process));
 	}
 	must(group->heap_count == 0 || group->heap[0] == model_least_busy(app)->real);
 	list_each (&group->queue, node) {
@@ -333,6 +397,7 @@ check_process(unsigned slot)
 	const struct process *real = process->real;
 	must(model_pool.by_slot[slot] == real && real->record.serial == process->serial);
 	must((real->state == PROCESS_ENABLED) == process->enabled);
+	must((real->state == PROCESS_WARMING) == process->warming);
 	must((real->state == PROCESS_RETIRING) == process->retired);
 	must((real->state == PROCESS_DISABLING) == (process->oob == MODEL_OOB_DISABLING));
 	must((real->state == PROCESS_DISABLED) == (process->oob == MODEL_OOB_WORKING));
@@ -344,6 +409,12 @@ check_process(unsigned slot)
 	must(real->active.count ==
 	     model_sessions_in(SESSION_ACTIVE, 0, (int)slot) + model_sessions_in(SESSION_TUNNEL, 0, (int)slot));
 	must(process->used <= real->active.count);
+	uint32_t shown = atomic_load(&real->board->state);
+	must(shown == (process->warming                 ? SCOREBOARD_WARMING
+	               : process->oob != MODEL_OOB_NONE ? SCOREBOARD_DISABLED
+	               : !process->enabled              ? SCOREBOARD_DETACHED
+	               : real->doubt > 0                ? SCOREBOARD_RECOVERING
+	                                                : SCOREBOARD_ENABLED));
 	must(atomic_load(&real->board->sessions[0]) == real->active.count + real->doubt);
 	must(atomic_load(&real->board->claims) == real->places + real->doubt);
 	must(atomic_load(&real->board->processed) == process->processed);
@@ -410,6 +481,10 @@ model_check_rest(void)
 {
 	bool room = !model_draining && model_spawning() < (uint64_t)model_config.max_concurrent_spawns &&
 	            model_living() + model_spawning() < (uint64_t)model_config.max_pool_size;
+	uint32_t leaving = 0;
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		leaving += model_processes[i].alive && !model_processes[i].enabled && !model_processes[i].warming &&
+		           model_processes[i].oob == MODEL_OOB_NONE;
 	for (unsigned app = 0; app < MODEL_APPS; app++) {
 		const struct model_process *best = model_least_busy(app);
 		uint64_t size = model_size(app);
@@ -417,24 +492,32 @@ model_check_rest(void)
 		must(model_queued_as(app, false) == 0 || best == NULL);
 		must(model_queued(app) == 0 || best != NULL || !model_draining);
 		bool wants = size < model_minimum(app) ||
-		             (model_queued(app) > 0 && model_enabled(app) + model_apps[app].spawning == 0);
+		             (model_queued(app) > 0 && model_enabled(app) + model_coming(app) == 0);
 		bool may = size < model_maximum(app);
-		must(!room || !wants || !may || model_apps[app].spawning == POOL_GROUP_SPAWNS_MAX ||
+		must(!room || !wants || !may || model_apps[app].spawning >= POOL_GROUP_SPAWNS_MAX ||
 		     model_apps[app].backoff_until_ms > model_loop.now_ms);
+		/* A restart never stands still: it starts one where there is room, or one of its own goes. */
+		bool stands = model_replaces(app) && model_coming(app) == 0 &&
+		              model_apps[app].backoff_until_ms <= model_loop.now_ms;
+		must(!stands || model_draining || (!room && leaving > 0) ||
+		     model_spawning() >= (uint64_t)model_config.max_concurrent_spawns);
 	}
 	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
 		const struct model_process *process = &model_processes[i];
 		if (!process->alive)
 			continue;
 		must(model_sessions_in(SESSION_AT_DOOR, 0, (int)i) == 0 || model_full(process));
-		must(process->enabled || process->retired || process->oob != MODEL_OOB_NONE || !model_leaves(i));
+		must(process->enabled || process->warming || process->retired || process->oob != MODEL_OOB_NONE ||
+		     !model_leaves(i));
 		must(process->oob != MODEL_OOB_DISABLING || process->used + process->doubt > 0);
-		must(!process->asked || model_draining || oob_of(process->app) || model_enabled(process->app) < 2);
+		must(!process->asked || model_draining || oob_of(process->app) || model_enabled(process->app) < 2 ||
+		     pool_group(&model_pool, process->app)->roll == ROLL_RUNNING);
 		uint64_t limit = model_configs[process->app].pool_idle_time_ms,
 			 idle_ms = model_loop.now_ms - process->idle_since_ms;
 		bool due = limit > 0 && idle_ms >= limit && idle_ms >= REAPER_MS &&
 		           model_loop.now_ms - model_apps[process->app].attached_ms >= REAPER_MS;
-		must(model_draining || !due || !process->enabled || !model_empty(i) ||
+		bool frozen = pool_group(&model_pool, process->app)->roll == ROLL_FAILED;
+		must(model_draining || frozen || !due || !process->enabled || !model_empty(i) ||
 		     model_enabled(process->app) <= model_minimum(process->app));
 	}
 }

@@ -29,10 +29,11 @@ enum { MODEL_APPS = 3, MODEL_SLOTS = 48, MODEL_SESSIONS = 40 };
 enum model_oob { MODEL_OOB_NONE, MODEL_OOB_DISABLING, MODEL_OOB_WORKING };
 
 struct model_process {
-	bool alive, enabled, retired;
+	bool alive, warming, enabled, retired;
 	unsigned app;
 	struct process *real;
 	uint64_t serial;
+	uint32_t generation;
 	uint32_t concurrency, used, doubt, processed;
 	bool can_tell, asked;
 	enum model_oob oob;
@@ -62,12 +63,16 @@ extern struct model_session model_sessions[MODEL_SESSIONS];
 extern struct model_app model_apps[MODEL_APPS];
 extern uint64_t model_seed, model_step;
 extern bool model_draining;
-extern unsigned model_evicted, model_reaped;
+extern unsigned model_evicted, model_reaped, model_replaced;
 
 /* How many there are: processes that live, spawns that are not answered, processes of app in rotation. */
 uint32_t model_living(void);
 uint32_t model_spawning(void);
 uint32_t model_enabled(unsigned app);
+/* Asked for, or warming up. */
+uint32_t model_coming(unsigned app);
+/* Another one is wanted in place of one: how many more may be started for that now. */
+bool model_replaces(unsigned app);
 /* Sessions in this state, of this application or (slot >= 0) on this process; the one that came first. */
 uint32_t model_sessions_in(enum session_state state, unsigned app, int slot);
 struct model_session *model_first_in(enum session_state state, unsigned app, int slot);

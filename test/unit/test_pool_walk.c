@@ -17,7 +17,8 @@ static const struct app_type session_type = {.name = "ruby", .protocol = APP_PRO
 static uint64_t dice, serials;
 static int dying, failing_app;   /* what is being told to the pool now; -1: nothing */
 static uint32_t crowd, pressure; /* of this epoch: how many sessions there are, how often they come */
-static unsigned count_events[6], count_answers[5], count_spawns, count_retired, count_sticky, count_worked;
+static unsigned count_events[6], count_answers[5], count_spawns, count_retired, count_sticky, count_worked,
+	count_replacing, count_warmed, count_cold;
 
 static uint32_t
 roll(uint32_t sides)
@@ -50,7 +51,7 @@ freed(unsigned slot)
 	bool over = limit > 0 && process->processed >= limit;
 	/* How much later, the jitter says. */
 	must(!over || process->processed < limit + (uint64_t)model_configs[process->app].max_requests_jitter ||
-	     process->real->state != PROCESS_ENABLED || process->oob != MODEL_OOB_NONE);
+	     process->real->state != PROCESS_ENABLED || process->real->spent || process->oob != MODEL_OOB_NONE);
 	if (over && process->real->state != PROCESS_ENABLED && process->enabled) {
 		process->asked = false;
 		model_leave_rotation(slot);
@@ -135,7 +136,7 @@ expected_answer(unsigned app, const struct model_process *best, enum session_kin
 		return GROUP_TAKEN;
 	if (best == NULL && model_draining)
 		return GROUP_STOPPED;
-	if (best == NULL && model_apps[app].spawning == 0 && model_apps[app].failing &&
+	if (best == NULL && model_coming(app) == 0 && model_apps[app].failing &&
 	    model_apps[app].backoff_until_ms > model_loop.now_ms)
 		return GROUP_FAILING;
 	if (model_configs[app].max_request_queue_size > 0 &&
@@ -259,7 +260,7 @@ heard(struct session *real, enum session_event event)
 		break;
 	case SESSION_SPAWN_FAILED:
 		must(session->state == SESSION_QUEUED && failing_app == (int)session->app);
-		must(model_enabled(session->app) == 0 && model_apps[session->app].spawning == 0);
+		must(model_enabled(session->app) == 0 && model_coming(session->app) == 0);
 		break;
 	case SESSION_STOPPED:
 		must(session->state == SESSION_QUEUED && model_draining && model_enabled(session->app) == 0);
@@ -274,14 +275,17 @@ static void
 hook_spawn(void *owner, struct group *group)
 {
 	unsigned app = group->app->id;
+	uint32_t batch = group_batch(group);
 	(void)owner;
 	model_learn_of_detached();
 	uint64_t size = model_size(app);
+	bool replaces = model_replaces(app);
 	must(!model_draining);
-	must(size < model_maximum(app));
-	must(size < model_minimum(app) || model_queued(app) > 0);
+	must(replaces || size < model_maximum(app));
+	must(replaces || size < model_minimum(app) || model_queued(app) > 0);
+	count_replacing += replaces;
 	must(model_apps[app].backoff_until_ms <= model_loop.now_ms);
-	must(model_apps[app].spawning < POOL_GROUP_SPAWNS_MAX &&
+	must(model_apps[app].spawning < (batch > POOL_GROUP_SPAWNS_MAX ? batch : POOL_GROUP_SPAWNS_MAX) &&
 	     model_spawning() < (uint64_t)model_config.max_concurrent_spawns);
 	must(model_living() + model_spawning() < (uint64_t)model_config.max_pool_size);
 	model_apps[app].spawning++;
@@ -333,6 +337,18 @@ hook_process(void *owner, struct process *process)
 /* ---- what the spawner says ---- */
 
 static void
+enter_rotation(struct model_process *process)
+{
+	struct model_app *app = &model_apps[process->app];
+	process->enabled = true;
+	app->attached_ms = model_loop.now_ms;
+	if (model_pool.state != POOL_SERVING)
+		return;
+	app->failing = false;
+	app->backoff_until_ms = 0;
+}
+
+static void
 attach(unsigned app)
 {
 	unsigned slot = roll(MODEL_SLOTS);
@@ -348,11 +364,15 @@ attach(unsigned app)
 	                               : 1 + (int32_t)roll((uint32_t)model_configs[app].concurrency),
 		.protocol = roll(4) ? APP_PROTOCOL_SESSION : APP_PROTOCOL_HTTP,
 		.generation = pool_group(&model_pool, app)->generation,
+		.cold = roll(3) == 0,
 		.started_ms = model_loop.now_ms,
 	};
+	/* Now and then a restart has overtaken it. */
+	record.generation -= record.generation > 0 && roll(8) == 0;
 	struct model_process *process = &model_processes[slot];
 	*process = (struct model_process){.alive = true,
-	                                  .enabled = true,
+	                                  .warming = record.cold,
+	                                  .generation = record.generation,
 	                                  .app = app,
 	                                  .serial = record.serial,
 	                                  .concurrency = (uint32_t)record.concurrency};
@@ -361,15 +381,26 @@ attach(unsigned app)
 	/* The spawner zeroes a slot; now and then an earlier balancer has left something. */
 	atomic_store(&board->processes[slot].processed, 0);
 	atomic_store(&board->processes[slot].last_used_ms, 0);
+	atomic_store(&board->processes[slot].ends_ms, 0);
 	atomic_store(&board->processes[slot].claims, roll(4) ? 0 : roll(6));
 	uint32_t left = (uint32_t)atomic_load(&board->processes[slot].claims);
 	process->doubt = !process->can_tell ? 0 : left < process->concurrency ? left : process->concurrency;
 	model_apps[app].spawning -= model_apps[app].spawning > 0;
-	model_apps[app].failing = false;
-	model_apps[app].backoff_until_ms = 0;
-	model_apps[app].attached_ms = model_loop.now_ms;
+	if (!record.cold)
+		enter_rotation(process);
 	process->real = pool_attach(&model_pool, &record);
 	must(process->real != NULL);
+}
+
+static void
+spawn_failed(unsigned app, bool attached)
+{
+	uint64_t next_try_ms = 1 + roll(3) * 200;
+	model_apps[app].failing = true;
+	model_apps[app].backoff_until_ms = model_loop.now_ms + next_try_ms;
+	failing_app = (int)app;
+	pool_spawn_failed(&model_pool, app, attached, STR("id\nit failed\n"), next_try_ms);
+	failing_app = -1;
 }
 
 static void
@@ -381,13 +412,8 @@ spawn_answers(unsigned app)
 		attach(app);
 		return;
 	}
-	uint64_t next_try_ms = 1 + roll(3) * 200;
 	model_apps[app].spawning--;
-	model_apps[app].failing = true;
-	model_apps[app].backoff_until_ms = model_loop.now_ms + next_try_ms;
-	failing_app = (int)app;
-	pool_spawn_failed(&model_pool, app, STR("id\nit failed\n"), next_try_ms);
-	failing_app = -1;
+	spawn_failed(app, false);
 }
 
 static void
@@ -452,33 +478,43 @@ detach(unsigned slot)
 	back_from_oob(slot, false);
 	model_processes[slot].asked = false;
 	model_leave_rotation(slot);
+	model_processes[slot].warming = false;
 	group_detach(model_processes[slot].real);
 }
 
 static void
 restart(unsigned app)
 {
+	struct group *group = pool_group(&model_pool, app);
 	model_learn_of_detached();
-	struct model_process *oldest;
 	for (unsigned i = 0; i < MODEL_SLOTS; i++)
 		if (model_processes[i].alive && model_processes[i].app == app)
 			back_from_oob(i, false);
-	do {
-		oldest = NULL;
-		for (unsigned i = 0; i < MODEL_SLOTS; i++) {
-			struct model_process *process = &model_processes[i];
-			if (process->alive && process->enabled && process->app == app &&
-			    (oldest == NULL || process->serial < oldest->serial))
-				oldest = process;
-		}
-		if (oldest != NULL) {
-			oldest->asked = false;
-			model_leave_rotation((unsigned)(oldest - model_processes));
-		}
-	} while (oldest != NULL);
+	group_restart(group, group->generation + 1, roll(3) == 0);
 	model_apps[app].failing = false;
 	model_apps[app].backoff_until_ms = 0;
-	group_restart(pool_group(&model_pool, app), pool_group(&model_pool, app)->generation + 1, true);
+	model_apps[app].attached_ms = model_loop.now_ms; /* nothing was reaped of a version that did not start */
+	model_learn_of_detached();
+}
+
+/* Its warmup_uris are answered, or they are not. */
+static void
+warm_up(unsigned slot)
+{
+	struct model_process *process = &model_processes[slot];
+	model_learn_of_detached();
+	if (!process->alive || !process->warming)
+		return;
+	process->warming = false;
+	if (roll(4) > 0) {
+		enter_rotation(process);
+		pool_warmed(process->real);
+		count_warmed++;
+		return;
+	}
+	count_cold++;
+	group_detach(process->real);
+	spawn_failed(process->app, true);
 }
 
 /* ---- the walk ---- */
@@ -515,7 +551,9 @@ random_step(void)
 	else if (what == 92)
 		(void)(roll(2) ? detach(slot) : (void)0);
 	else if (what == 93)
-		(void)(roll(8) ? (void)0 : restart(app));
+		(void)(roll(4) ? (void)0 : restart(app));
+	else if (what == 94)
+		warm_up(slot);
 	else
 		fake_now_ms += what < 99 ? roll(20) : roll(4) ? roll(200) : roll(10) ? roll(3000) : roll(60000);
 }
@@ -558,11 +596,13 @@ begin_epoch(void)
 		model_configs[i].abort_websockets_on_process_shutdown = roll(2);
 		model_configs[i].max_requests = roll(2) ? 0 : 1 + roll(30);
 		model_configs[i].max_requests_jitter = roll(2) ? 0 : roll(20);
+		model_configs[i].rolling_restart_batch_size = 1 + roll(4);
 		model_configs[i].max_request_queue_size = roll(2) ? 0 : 1 + roll(8);
 		model_configs[i].max_request_queue_time_ms = roll(2) ? 0 : 1 + roll(1000);
 		model_configs[i].direct_wait_ms = roll(1000);
 		config_list[i] = &model_configs[i];
 		atomic_store(&board->groups[i].requests, 0);
+		atomic_store(&board->groups[i].roll, ROLL_NONE);
 	}
 	for (unsigned i = 0; i < MODEL_SESSIONS; i++)
 		model_sessions[i].real.event = heard;
@@ -641,9 +681,11 @@ test_walk(void **state)
 	       (unsigned long long)steps, count_answers[0], count_answers[1], count_answers[2], count_answers[3],
 	       count_answers[4]);
 	printf("events ready %u, spawn failed %u, timeout %u, gone %u, stopped %u; spawned %u, retired %u, "
-	       "of these evicted %u, idle %u; waited for their own process %u, out-of-band work %u\n",
+	       "of these evicted %u, idle %u; waited for their own process %u, out-of-band work %u\n"
+	       "spawned in place of others %u, replaced %u; warmed up %u, failed to %u\n",
 	       count_events[0], count_events[1], count_events[2], count_events[3], count_events[4], count_spawns,
-	       count_retired, model_evicted, model_reaped, count_sticky, count_worked);
+	       count_retired, model_evicted, model_reaped, count_sticky, count_worked, count_replacing, model_replaced,
+	       count_warmed, count_cold);
 }
 
 int

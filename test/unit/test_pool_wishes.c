@@ -213,7 +213,7 @@ test_jitter(void **state)
 	for (int i = 0; i < 40; i++) {
 		struct process *process = fake_attach(0, 1);
 		unsigned requests = 0;
-		for (; process->state == PROCESS_ENABLED; requests++)
+		for (; !process->spent; requests++)
 			session_end(&fake_take(0, GROUP_TAKEN)->session);
 		assert_in_range(requests, 3, 7);
 		kinds += seen[requests]++ == 0;

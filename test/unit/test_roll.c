@@ -36,7 +36,7 @@ static void
 test_one_after_the_other(void **state)
 {
 	(void)state;
-	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	struct process *b = fake_attach(0, 1), *a = fake_attach(0, 1);
 	fake_apps[0].max_instances = fake_apps[0].min_instances = 2;
 	restart(false);
 	assert_roll(ROLL_RUNNING);
@@ -44,7 +44,7 @@ test_one_after_the_other(void **state)
 	assert_int_equal(enabled(), 2);
 	struct process *c = fake_attach(0, 1);
 	assert_int_equal(c->record.generation, 1);
-	assert_int_equal(a->state, PROCESS_RETIRING); /* the oldest, which was idle */
+	assert_int_equal(a->state, PROCESS_RETIRING); /* the newest of the old ones, which was idle */
 	assert_int_equal(b->state, PROCESS_ENABLED);
 	assert_int_equal(fake_spawns[0], 2);
 	fake_gone(a);
@@ -100,9 +100,11 @@ test_overtaken(void **state)
 	/* or it was quicker than that: then it is an old one, too */
 	struct message_process record = fake_record(0, 1);
 	record.generation = generation - 1;
-	assert_non_null(pool_attach(&fake_pool, &record));
+	struct process *late = pool_attach(&fake_pool, &record);
+	assert_non_null(late);
 	fake_settle();
-	assert_int_equal(a->state, PROCESS_RETIRING);
+	assert_int_equal(a->state, PROCESS_ENABLED);
+	assert_int_equal(late->state, PROCESS_RETIRING);
 	assert_roll(ROLL_RUNNING);
 	assert_int_equal(fake_spawns[0], 3);
 	fake_attach(0, 1);
@@ -115,7 +117,7 @@ test_full_pool(void **state)
 {
 	(void)state;
 	fake_config.max_pool_size = 3;
-	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1), *other = fake_attach(1, 1);
+	struct process *b = fake_attach(0, 1), *a = fake_attach(0, 1), *other = fake_attach(1, 1);
 	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
 	fake_apps[0].min_instances = 2;
 	restart(false);
@@ -172,7 +174,7 @@ static void
 test_the_new_ones_first(void **state)
 {
 	(void)state;
-	struct process *a = fake_attach(0, 2), *b = fake_attach(0, 2);
+	struct process *b = fake_attach(0, 2), *a = fake_attach(0, 2);
 	restart(false);
 	struct process *c = fake_attach(0, 2); /* a goes */
 	assert_int_equal(a->state, PROCESS_RETIRING);
@@ -191,7 +193,7 @@ static void
 test_no_preference_after_a_failure(void **state)
 {
 	(void)state;
-	struct process *a = fake_attach(0, 2), *b = fake_attach(0, 2);
+	struct process *b = fake_attach(0, 2), *a = fake_attach(0, 2);
 	restart(false);
 	struct process *c = fake_attach(0, 2);
 	fake_gone(a);
@@ -208,7 +210,7 @@ test_another_balancer(void **state)
 {
 	const struct pool_hooks hooks = fake_pool.hooks;
 	(void)state;
-	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	struct process *b = fake_attach(0, 1), *a = fake_attach(0, 1);
 	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
 	fake_apps[0].min_instances = 2;
 	restart(false);
@@ -238,6 +240,167 @@ test_another_balancer(void **state)
 	assert_roll(ROLL_NONE);
 	fake_pass(60000);
 	assert_int_equal(fake_killed, 1); /* the one that was stuck before */
+	fake_killed = 0;
+}
+
+/* ---- several at a time, warm-up, max_requests ---- */
+
+static void
+test_several_at_a_time(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		fake_attach(0, 1);
+	fake_apps[0].min_instances = fake_apps[0].max_instances = 5;
+	fake_apps[0].rolling_restart_batch_size = 3;
+	restart(false);
+	assert_int_equal(fake_spawns[0], 3);
+	fake_attach(0, 1);
+	assert_int_equal(enabled(), 5);
+	assert_int_equal(fake_retired, 1);
+	assert_int_equal(fake_spawns[0], 4); /* always three at a time */
+	fake_attach(0, 1);
+	assert_int_equal(fake_spawns[0], 5); /* but not more than there are */
+	for (int i = 0; i < 3; i++)
+		fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	assert_int_equal(fake_spawns[0], 5);
+	assert_int_equal(enabled(), 5);
+	assert_int_equal(fake_retired, 5);
+}
+
+static void
+test_several_in_a_full_pool(void **state)
+{
+	struct process *old[4];
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		old[i] = fake_attach(0, 1);
+	fake_config.max_pool_size = 4;
+	fake_apps[0].min_instances = 4;
+	fake_apps[0].rolling_restart_batch_size = 2;
+	struct fake_session *stuck = fake_door(old[3], SESSION_DIRECT, true);
+	restart(false);
+	assert_int_equal(enabled(), 2); /* two are missing at a time, and no more */
+	assert_int_equal(fake_spawns[0], 0);
+	fake_gone(old[2]);
+	assert_int_equal(fake_spawns[0], 1);
+	fake_attach(0, 1);
+	assert_int_equal(enabled(), 2); /* the stuck one is still one of two */
+	fake_gone(old[1]);
+	fake_attach(0, 1);
+	fake_gone(old[0]);
+	fake_attach(0, 1);
+	fake_pass(60000);
+	assert_int_equal(fake_killed, 1);
+	fake_killed = 0;
+	fake_gone(old[3]);
+	fake_assert_event(stuck, SESSION_PROCESS_GONE);
+	fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	assert_int_equal(enabled(), 4);
+}
+
+static struct process *
+attach_cold(void)
+{
+	struct message_process record = fake_record(0, 1);
+	record.cold = 1;
+	struct process *process = pool_attach(&fake_pool, &record);
+	assert_non_null(process);
+	fake_settle();
+	return process;
+}
+
+static void
+test_warm_up(void **state)
+{
+	(void)state;
+	fake_apps[0].min_instances = 1;
+	struct fake_session *waits = fake_take(0, GROUP_WAITS);
+	fake_settle();
+	assert_int_equal(fake_spawns[0], 1);
+	struct process *a = attach_cold();
+	fake_assert_event(waits, FAKE_EVENT_NONE);
+	assert_int_equal(fake_spawns[0], 1); /* it is on its way */
+	assert_int_equal(atomic_load(&a->board->state), SCOREBOARD_WARMING);
+	session_end(&fake_door(a, SESSION_DIRECT, true)->session);
+	pool_warmed(a);
+	fake_settle();
+	fake_assert_on(waits, a);
+	assert_int_equal(atomic_load(&a->board->state), SCOREBOARD_ENABLED);
+	/* in a restart it counts from then on, and when it fails the old one serves on */
+	restart(false);
+	struct process *b = attach_cold();
+	assert_int_equal(a->state, PROCESS_ENABLED);
+	assert_int_equal(fake_spawns[0], 2);
+	group_detach(b);
+	pool_spawn_failed(&fake_pool, 0, true, STR("id\nit was answered 500\n"), 1000);
+	fake_settle();
+	assert_roll(ROLL_FAILED);
+	assert_int_equal(a->state, PROCESS_ENABLED);
+	assert_int_equal(fake_group(0)->spawning, 0);
+	fake_gone(b);
+	/* frozen: nothing is reaped, nothing is tried; when one starts after all, it goes on */
+	fake_pass(1000000);
+	assert_int_equal(fake_spawns[0], 2);
+	struct process *c = attach_cold();
+	pool_warmed(c);
+	fake_settle();
+	assert_int_equal(a->state, PROCESS_DETACHED);
+	assert_roll(ROLL_NONE);
+}
+
+static void
+test_a_restart_overtakes_a_cold_one(void **state)
+{
+	(void)state;
+	fake_apps[0].min_instances = 1;
+	struct process *a = attach_cold();
+	restart(false);
+	assert_int_equal(a->state, PROCESS_RETIRING);
+	assert_int_equal(fake_spawns[0], 1);
+}
+
+static void
+test_spent_in_a_full_pool(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 1;
+	fake_apps[0].max_requests = 1;
+	fake_apps[0].min_instances = 1;
+	struct process *a = fake_attach(0, 1);
+	session_end(&fake_take(0, GROUP_TAKEN)->session);
+	fake_settle();
+	assert_int_equal(a->state, PROCESS_RETIRING); /* it has to go first */
+	fake_gone(a);
+	assert_int_equal(fake_spawns[0], 1);
+}
+
+/* How long it may drain does not begin anew with each balancer. */
+static void
+test_a_drain_outlives_a_balancer(void **state)
+{
+	const struct pool_hooks hooks = fake_pool.hooks;
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
+	restart(true);
+	fake_pass(40000);
+	struct message_process record = a->record;
+	session_end(&session->session);
+	atomic_store(&a->board->claims, 1);
+	pool_free(&fake_pool);
+	pool_init(&fake_pool, &fake_loop, fake_board, &hooks);
+	pool_configure(&fake_pool, &fake_config);
+	a = pool_attach(&fake_pool, &record);
+	pool_begin(&fake_pool);
+	fake_settle();
+	assert_int_equal(a->state, PROCESS_DETACHED);
+	fake_pass(19000);
+	assert_int_equal(fake_killed, 0);
+	fake_pass(1500);
+	assert_int_equal(fake_killed, 1);
 	fake_killed = 0;
 }
 
@@ -329,6 +492,12 @@ main(void)
 		pool_test(test_the_new_ones_first),
 		pool_test(test_no_preference_after_a_failure),
 		pool_test(test_another_balancer),
+		pool_test(test_several_at_a_time),
+		pool_test(test_several_in_a_full_pool),
+		pool_test(test_warm_up),
+		pool_test(test_a_restart_overtakes_a_cold_one),
+		pool_test(test_spent_in_a_full_pool),
+		pool_test(test_a_drain_outlives_a_balancer),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
 	};
