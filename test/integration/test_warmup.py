@@ -142,7 +142,7 @@ def test_a_version_that_does_not_warm_up(box, kind):
         assert failure['id'] in p.log() and failure['id'] in p.text()
         assert pids(p) == before
     assert 'warming up with one' in p.log()
-    behave(box, 204)
+    behave(box, 201)
     assert restart(box, p, 'main', '--wait').returncode == 0
     assert not pids(p) & before
 
