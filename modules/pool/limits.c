@@ -33,7 +33,9 @@ process_reached(struct process *process, enum limit limit, const char *format, .
 	if (limit != LIMIT_MAX_REQUEST_TIME)
 		list_each (&process->active, node)
 			container_of(node, struct session, node)->limit = limit;
-	group_detach(process);
+	/* One that warms up has failed to start, and nobody is asked for in its place before that is said. */
+	if (process->state != PROCESS_WARMING)
+		group_detach(process);
 }
 
 /* ---- requests ---- */

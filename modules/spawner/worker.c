@@ -368,6 +368,10 @@ worker_condemn(struct worker *worker, enum limit limit, const char *why)
 {
 	if (worker->state != WORKER_RUNNING && worker->state != WORKER_RETIRING && worker->state != WORKER_TERMINATING)
 		return;
+	if (worker_is_cold(worker)) {
+		worker_fail(worker, 0, "%s", why);
+		return;
+	}
 	worker_move(worker, WORKER_CONDEMNED);
 	timer_cancel(worker->table->loop, &worker->timer);
 	worker->table->events->limit(worker, limit, why);

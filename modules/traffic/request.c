@@ -439,7 +439,7 @@ request_lost_backend(struct request *request, enum request_end end, const char *
 	bool again = request_can_repeat(request) &&
 	             (unsent || (http_method_safe(request->method_id) && request->repeats++ < REQUEST_REPEATS_MAX));
 	request_drop_backend(request);
-	if (process != NULL && unsent && process->record.port != 0)
+	if (process != NULL && unsent && process->record.port != 0 && process->state != PROCESS_WARMING)
 		group_detach(process); /* its port is closed: it is going, whatever else */
 	/* Until it is known to live, nobody else is sent there: the place stays in doubt. */
 	session_abandon(&request->session);
