@@ -23,23 +23,6 @@ enum { PROCESSES_SPARE = 64 /* beyond 4 × max_pool_size: while old ones drain *
 
 /* --- from the balancer ----------------------------------------------------------------- */
 
-/* The report only where it may be shown. */
-static void
-tell_failure(struct spawner *spawner, const struct app_config *app, const struct worker *cold,
-             const struct failure *failure, uint64_t wait_ms)
-{
-	const struct buf *report = &spawner->workers.attempts[app->id].report;
-	struct message message;
-
-	tell_long_text(spawner, app->id, MESSAGE_FAILURE_REPORT, app->friendly_error_pages ? buf_str(report) : STR(""));
-	attempts_message(&message, app->id, failure, wait_ms);
-	if (cold != NULL) {
-		message.slot = cold->record.slot;
-		message.serial = cold->record.serial;
-	}
-	tell(spawner, &message, -1);
-}
-
 static void
 refuse_spawn(struct spawner *spawner, uint32_t app_id, const char *why, uint64_t wait_ms)
 {

@@ -193,6 +193,23 @@ tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 		tell_error_page(spawner, app);
 }
 
+/* The report only where it may be shown. */
+void
+tell_failure(struct spawner *spawner, const struct app_config *app, const struct worker *cold,
+             const struct failure *failure, uint64_t wait_ms)
+{
+	const struct buf *report = &spawner->workers.attempts[app->id].report;
+	struct message message;
+
+	tell_long_text(spawner, app->id, MESSAGE_FAILURE_REPORT, app->friendly_error_pages ? buf_str(report) : STR(""));
+	attempts_message(&message, app->id, failure, wait_ms);
+	if (cold != NULL) {
+		message.slot = cold->record.slot;
+		message.serial = cold->record.serial;
+	}
+	tell(spawner, &message, -1);
+}
+
 void
 tell_everything(struct spawner *spawner)
 {

@@ -25,5 +25,8 @@ void tell_everything(struct spawner *spawner);
 
 /* fd -1, or empty: there is none.  The descriptor stays the caller's. */
 void tell_long_text(struct spawner *spawner, uint32_t app_id, enum message_long_text which, struct str text);
+/* A start has failed; cold: of a process that it knows (MESSAGE_SPAWN_FAILED). */
+void tell_failure(struct spawner *spawner, const struct app_config *app, const struct worker *cold,
+                  const struct failure *failure, uint64_t wait_ms);
 
 #endif

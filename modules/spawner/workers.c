@@ -3,6 +3,8 @@
  */
 #include "spawner/worker.h"
 
+#include <poll.h>
+
 void
 workers_init(struct workers *workers)
 {
@@ -77,4 +79,24 @@ workers_by_pid(const struct workers *workers, int32_t pid)
 		}
 	}
 	return NULL;
+}
+
+const char *
+worker_step(const struct worker *worker)
+{
+	static const char *const steps[APP_READY_N] = {
+		[APP_READY_CONTROL] = "loading the application",
+		[APP_READY_PORT] = "listening on 127.0.0.1, port $PORT",
+		[APP_READY_SOCKET] = "listening on the unix socket $PASSENGER_SOCKET",
+		[APP_READY_DESCRIPTOR] = "accepting a first connection on descriptor 3",
+	};
+	/* `passenger exec` holds the other end until it has become the application */
+	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
+
+	if (worker->record.pid == 0)
+		return worker->preloader[0] != '\0' ? "forking it from the preloader" : "making its sockets and pipes";
+	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
+		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
+		                                       : "becoming the application's user and program";
+	return steps[worker->app->readiness];
 }
