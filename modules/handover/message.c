@@ -293,6 +293,13 @@ channel_open(struct channel *channel, struct loop *loop, int fd)
 }
 
 void
+channel_read_rest(struct channel *channel)
+{
+	while (channel->watch.ready != NULL && receive_one(channel))
+		;
+}
+
+void
 channel_close(struct channel *channel)
 {
 	struct list_node *node;

@@ -134,6 +134,8 @@ void channel_open(struct channel *channel, struct loop *loop, int fd);
 bool channel_send(struct channel *channel, const struct message *message, const int *fds, size_t fd_count) must_check;
 /* Up to what the kernel takes; true when the queue is empty. */
 bool channel_flush(struct channel *channel);
+/* All that was sent and has not been read: the other side has ended, and what it said last counts. */
+void channel_read_rest(struct channel *channel);
 void channel_close(struct channel *channel);
 
 #endif

@@ -372,7 +372,8 @@ process_init(struct process *process, struct group *group, const struct message_
 	bool accompanied = timer_is_set(&group->pool->aside);
 	process_adopt_claims(process, !accompanied);
 	if (accompanied)
-		process->foreign = claims_foreign(process, atomic_load_explicit(&board->claims, memory_order_acquire));
+		process->foreign =
+			claims_foreign(process, atomic_load_explicit(&process->shared->claims, memory_order_acquire));
 	process_keep_requests(process);
 	process_publish(process);
 }

@@ -77,6 +77,7 @@ balancer_ended(struct child *child, const struct child_end *end)
 	char how[CHILD_END_BYTES];
 
 	child_end_text(end, how);
+	channel_read_rest(&supervisor->channel);
 	channel_close(&supervisor->channel);
 	timer_cancel(supervisor->loop, &supervisor->check);
 	uint32_t pid = (uint32_t)supervisor->pid;
