@@ -1535,8 +1535,8 @@ class WebSocket(AsgiExchange):
 		elif self.phase == self.CONNECTING and kind == "websocket.close":
 			self.deny("403 Forbidden", [])
 		elif self.phase <= self.DENYING and kind in (self.prefix + "start", self.prefix + "body"):
-			self.phase = self.DENYING
 			self.reply(message)
+			self.phase = self.DENYING
 			if self.over:
 				self.phase = self.CLOSED
 				self.disconnected(1006)
@@ -1583,8 +1583,12 @@ class WebSocket(AsgiExchange):
 
 	# Our close frame; then the other side has a while to send its own.
 	def close(self, code, reason=""):
+		if not known_code(code):
+			raise ValueError("%r is no code to close a websocket with" % (code,))
+		# As much as there is room for, without half a character.
+		text = reason.encode("utf-8")[:123].decode("utf-8", "ignore").encode("utf-8")
 		self.phase = self.CLOSING
-		self.frame(8, struct.pack(">H", code) + reason.encode("utf-8")[:123])
+		self.frame(8, struct.pack(">H", code) + text)
 		self.disconnected(code, reason)
 		self.set_timer(CLOSE_SECONDS, self.link.transport.abort)
 
@@ -1678,8 +1682,7 @@ class WebSocket(AsgiExchange):
 		code, reason = 1005, ""
 		if data:
 			code = int.from_bytes(data[:2], "big")
-			known = 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
-			if len(data) < 2 or not known:
+			if len(data) < 2 or not known_code(code):
 				raise BadFrame(1002, "bad close")
 			try:
 				reason = data[2:].decode("utf-8")
@@ -1730,6 +1733,11 @@ class WebSocket(AsgiExchange):
 	def stop(self):
 		if self.phase == self.OPEN:
 			self.close(1001, "the server stops")
+
+
+# That may stand in a close frame.
+def known_code(code):
+	return isinstance(code, int) and (1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999)
 
 
 def phrase(status):

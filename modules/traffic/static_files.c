@@ -14,6 +14,7 @@ enum {
 	SUFFIX_BYTES = 16, /* "index.html" and ".gz" behind it */
 	EXTRA_BYTES = 512,
 	ETAG_BYTES = 64,
+	COMPLAIN_MS = 60 * 1000,
 };
 
 /* ---- types ---- */
@@ -132,6 +133,20 @@ has_extension(const char *path, size_t len)
 	return memchr(name, '.', len - (size_t)(name - path)) != NULL;
 }
 
+/* Now and then: it may be many files. */
+static void
+complain(const struct request *request, const char *path)
+{
+	static uint64_t silent_until_ms;
+	uint64_t now_ms = request->traffic->loop->now_ms;
+	if (now_ms < silent_until_ms)
+		return;
+	silent_until_ms = now_ms + COMPLAIN_MS;
+	log_warn("application '%s': %s in %s can not be read by the balancer's user, and is left to the application "
+	         "(chmod o+rX, or static_files = off)",
+	         request->app->name, path, request->app->static_files_dir);
+}
+
 /* A regular file that may be read, or -1.  Not a moment is waited for a pipe or a lease. */
 static int
 open_beneath(const struct request *request, const char *path, struct stat *stat)
@@ -144,9 +159,7 @@ open_beneath(const struct request *request, const char *path, struct stat *stat)
 	int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
 	if (fd < 0) {
 		if (errno == EACCES)
-			log_info("application '%s': %s in its static_files_dir can not be read by the balancer's user "
-			         "(chmod o+rX)",
-			         request->app->name, path);
+			complain(request, path);
 		return -1;
 	}
 	if (fstat(fd, stat) == 0 && S_ISREG(stat->st_mode))

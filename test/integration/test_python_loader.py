@@ -49,10 +49,10 @@ def start(request):
         found = [name for name in ("passenger_wsgi.py", "wsgi.py", "asgi.py") if os.path.exists(os.path.join(root, name))]
         settings = {"type": "python", "startup_file": found[0] if found else ""}
         settings.update(arguments)
-        environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
         if validates:
-            environment["PYTHONPATH"] = os.path.join(HERE, "lib", "validate")
-        environment.update(env or {})
+            folders = [os.path.join(HERE, "lib", "validate"), environment.get("PYTHONPATH")]
+            environment["PYTHONPATH"] = ":".join(filter(None, folders))
         loader = Loader([PYTHON] + list(options) + [LOADER], root, settings, environment)
         loaders.append(loader)
         if ready:
@@ -1161,6 +1161,95 @@ def test_http_errors_within_the_answer(conformance, path):
         assert answer.status == 200 and answer.body and not answer.complete and client.ended()
 
 
+# What an application sends wrongly, and what send raises; the answer that it then sends in order arrives.
+MISTAKES = """
+import sys
+
+HTTP = {
+    "no_type": [{}], "unknown": [{"type": "http.response.nonsense"}], "not_offered": [{"type": "http.response.trailers", "headers": []}],
+    "push": [{"type": "http.response.push", "path": "/", "headers": []}], "early_hint": [{"type": "http.response.early_hint", "links": []}],
+    "pathsend": [{"type": "http.response.pathsend", "path": "/etc/passwd"}], "debug": [{"type": "http.response.debug", "info": {}}],
+    "lifespan": [{"type": "lifespan.startup.complete"}], "websocket": [{"type": "websocket.send", "text": "x"}],
+    "no_status": [{"type": "http.response.start"}], "status_text": [{"type": "http.response.start", "status": "fine"}],
+    "status_small": [{"type": "http.response.start", "status": 99}], "status_large": [{"type": "http.response.start", "status": 1000}],
+    "status_interim": [{"type": "http.response.start", "status": 103}],
+    "header_text": [{"type": "http.response.start", "status": 200, "headers": [("a", "b")]}],
+    "header_three": [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b", b"c")]}],
+    "header_name": [{"type": "http.response.start", "status": 200, "headers": [(b"a b", b"c")]}],
+    "header_break": [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\\nc: d")]}],
+    "body_first": [{"type": "http.response.body", "body": b"x"}], "body_text": [START, {"type": "http.response.body", "body": "x"}],
+    "start_twice": [START, START], "trailers_flag": [dict(START, trailers=True), {"type": "http.response.trailers", "headers": []}],
+}
+WEBSOCKET = {
+    "no_type": [{}], "send_first": [{"type": "websocket.send", "text": "x"}], "http": [START],
+    "denial_body_first": [{"type": "websocket.http.response.body", "body": b"x"}], "accept_twice": [ACCEPT, ACCEPT],
+    "deny_after": [ACCEPT, dict(START, type="websocket.http.response.start")],
+    "accept_header": [dict(ACCEPT, headers=[(b"sec-websocket-extensions", b"x")])],
+    "accept_break": [dict(ACCEPT, headers=[(b"a", b"b\\r\\nc: d")])],
+    "send_number": [ACCEPT, {"type": "websocket.send", "text": 7}], "send_text_as_bytes": [ACCEPT, {"type": "websocket.send", "bytes": "x"}],
+    "close_1005": [ACCEPT, {"type": "websocket.close", "code": 1005}], "close_1006": [ACCEPT, {"type": "websocket.close", "code": 1006}],
+    "close_999": [ACCEPT, {"type": "websocket.close", "code": 999}], "close_99999": [ACCEPT, {"type": "websocket.close", "code": 99999}],
+    "close_text": [ACCEPT, {"type": "websocket.close", "code": "gone"}],
+}
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    raised, done = [], []
+    for message in {"http": HTTP, "websocket": WEBSOCKET}[scope["type"]][scope["path"][1:]]:
+        try:
+            await send(message)
+            done.append(message["type"])
+        except Exception as error:
+            raised.append(type(error).__name__)
+    text = " ".join(raised)
+    if scope["type"] == "http":
+        if not done:
+            await send(START)
+        await send({"type": "http.response.body", "body": text.encode()})
+        return
+    if not done:
+        await send(ACCEPT)
+    await send({"type": "websocket.send", "text": text})
+    await send({"type": "websocket.close", "code": 4000, "reason": "\\u00fc" * 100})
+"""
+MISTAKES = ('START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}\n'
+            'ACCEPT = {"type": "websocket.accept"}\n' + MISTAKES.replace("\\\\", "\\"))
+HTTP_MISTAKES = {
+    "no_type": "KeyError", "unknown": "RuntimeError", "not_offered": "RuntimeError", "push": "RuntimeError", "early_hint": "RuntimeError",
+    "pathsend": "RuntimeError", "debug": "RuntimeError", "lifespan": "RuntimeError", "websocket": "RuntimeError", "no_status": "KeyError",
+    "status_text": "ValueError", "status_small": "BadResponse", "status_large": "BadResponse", "status_interim": "BadResponse",
+    "header_text": "TypeError", "header_three": "ValueError", "header_name": "BadResponse", "header_break": "BadResponse",
+    "body_first": "RuntimeError", "body_text": "TypeError", "start_twice": "AssertionError", "trailers_flag": "RuntimeError",
+}
+WEBSOCKET_MISTAKES = {
+    "no_type": "KeyError", "send_first": "RuntimeError", "http": "RuntimeError", "denial_body_first": "RuntimeError",
+    "accept_twice": "RuntimeError", "deny_after": "RuntimeError", "accept_header": "BadResponse", "accept_break": "BadResponse",
+    "send_number": "AttributeError", "send_text_as_bytes": "TypeError", "close_1005": "ValueError", "close_1006": "ValueError",
+    "close_999": "ValueError", "close_99999": "ValueError", "close_text": "ValueError",
+}
+
+
+def test_http_mistakes(start, application):
+    loader = start(application(MISTAKES, "asgi.py"))
+    with loader.connect() as client:
+        for name, raised in HTTP_MISTAKES.items():
+            answer = client.get("/" + name)
+            assert (name, answer.status, answer.body.decode()) == (name, 200, raised)
+
+
+def test_websocket_mistakes(start, application):
+    loader = start(application(MISTAKES, "asgi.py"))
+    for name, raised in WEBSOCKET_MISTAKES.items():
+        with loader.connect() as client:
+            made = Socket(client, "/" + name)
+            assert made.accepted(), name
+            assert (name, made.frame()) == (name, (1, raised.encode()))
+            opcode, payload = made.frame()
+            # as much of the reason as there is room for, and no half character
+            assert (opcode, payload) == (8, close_frame(4000, ("\u00fc" * 61).encode()))
+
+
 def test_http_background_work(conformance):
     """What runs after the answer holds neither the connection nor is it cut off at the end."""
     with conformance.connect() as client:
@@ -1288,7 +1377,7 @@ class Socket:
 
     def accepted(self):
         answer = self.client.answer()
-        assert answer.status == 101, answer.status
+        assert answer.status == 101, (answer.status, answer.body)
         assert answer.header("upgrade") == "websocket" and answer.header("connection") == "Upgrade"
         expected = base64.b64encode(hashlib.sha1((KEY + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
         assert answer.header("sec-websocket-accept") == expected.decode()

@@ -112,6 +112,7 @@ def test_what_is_no_file_is_the_applications(p):
     if os.getuid() == 0:
         # Nobody but its owner may read it, so the balancer can not, and says it.
         assert b'"PATH_INFO"' in p.get('/closed.txt').body
+        p.wait_log('closed.txt in public can not be read')
 
 
 def test_no_path_shows_a_file_that_may_not_be_shown(p):
