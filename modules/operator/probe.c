@@ -15,11 +15,12 @@ enum { PROBE_BYTES_MAX = 16 * 1024, PROBE_TIME_MS = 20 * 1000 };
 
 /* "=path", "!what is missing", "?what is odd"; any other first line is the version. */
 static const char script[] =
-	"p=$(command -v -- \"$1\") || { echo \"!the interpreter $1 is not found in PATH=$PATH\"; exit; }\n"
+	"p=$(command -v -- \"$1\") || { echo \"!the interpreter $1 is not found, or no program; PATH=$PATH\"; exit; }\n"
 	"echo \"=$p\"\n"
 	"[ -z \"$2\" ] || [ -r \"$2\" ] || echo \"!$2 can not be read by uid $(id -u)\"\n"
 	"i=$1; shift 2\n"
-	"[ -z \"$1\" ] || exec \"$i\" \"$@\" 2>&1";
+	"[ -z \"$1\" ] || { o=$(\"$i\" \"$@\" 2>&1) && echo \"$o\"; } || [ \"$1\" = --version ] || echo \"!$i: "
+        "${o##*\n}\"";
 
 /* The words of the probe that runs; there is one at a time. */
 static struct app_argv probe_words;

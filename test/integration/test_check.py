@@ -82,6 +82,14 @@ def test_what_languages_lack(box):
     one_, two = check(box, '-c', path, code=1)['applications']
     assert one_['missing'] == ['there is no module nowhere'] and one_['why'] == 'type is written'
     assert '/no/such/ruby' in two['missing'][0]
+    # an interpreter that is none, and one that has no --version
+    box.write('py', '#!/bin/sh\necho one; echo no python here; exit 3\n', 0o755)
+    path2 = box.write('other.ini', ini_text({}, {
+        'one': {'root': box.path('python'), 'python': box.path('py')},
+        'two': {'root': box.path('two'), 'host': 'two', 'command': 'sh -c x'}}))
+    one_, two = check(box, '-c', path2, code=1)['applications']
+    assert one_['missing'] == [box.path('py') + ': no python here'] and one_['version'] is None
+    assert two['missing'] == [] and two['version'] is None and two['path'].endswith('/sh')
     # the folder that is asked for is that one application of the ini
     assert [a['name'] for a in check(box, '-c', path, box.path('two'), code=1)['applications']] == ['two']
 
@@ -105,7 +113,7 @@ def test_runtimes(box):
     found = {r['name']: r for r in json.loads(done.stdout)['runtimes']}
     assert list(found) == ['ruby', 'python', 'node', 'command', 'textlang', 'missing']
     assert found['ruby']['files'] == ['config.ru'] and found['ruby']['from'] == 'built in' and found['ruby']['weight'] == 80
-    assert found['python']['interpreter'] == '/no/such/python' and '/no/such/python is not found' in found['python']['missing'][0]
+    assert found['python']['interpreter'] == '/no/such/python' and '/no/such/python is not found, or no program' in found['python']['missing'][0]
     assert found['node']['version'].startswith('Node v') and found['node']['path'].startswith('/')
     assert found['textlang']['version'] == 'textlang 1.2.3' and re.match(re.escape(path) + r':\d+$', found['textlang']['from'])
     assert found['missing']['files'] == ['a', 'b'] and 'no-such-interpreter is not found' in found['missing']['missing'][0]
