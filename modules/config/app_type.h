@@ -95,7 +95,7 @@ struct runtime_config {
 	char *interpreter;
 	int64_t weight;
 	int64_t concurrency;
-	int protocol;
+	char *protocol; /* "http": there is no other */
 	int readiness;
 	uint32_t line; /* of its heading */
 };

@@ -232,6 +232,13 @@ config_check_command(struct str text, char *expected, size_t expected_size)
 }
 
 bool
+config_check_protocol(struct str text, char *expected, size_t expected_size)
+{
+	str_cut_z(expected, expected_size, STR("http (FastCGI is not spoken: docs/refusals.md)"));
+	return str_equal(text, STR("http"));
+}
+
+bool
 config_check_files(struct str text, char *expected, size_t expected_size)
 {
 	struct str rest = text, word;

@@ -30,10 +30,6 @@ check_runtime(struct config_reading *reading, const struct config_reading_runtim
 		return config_fail(reading, section->line, section->title,
 		                   "command is missing; expected a line such as command = %s serve --port $PORT",
 		                   of->type.name);
-	if (of->protocol != 0)
-		return config_fail(reading, line_of(section, "protocol", OPTION_IN_RUNTIME), "protocol = fastcgi",
-		                   "is not spoken; expected http, which a program such as `php -S` or a FastCGI server "
-		                   "with a web server of its own speaks (docs/refusals.md)");
 	return true;
 }
 

@@ -28,9 +28,6 @@ static const char *const pre_starts[] = {
 
 static const char *const readinesses[] = {"auto", "port", "socket", "descriptor", NULL};
 
-/* The second one has an answer of its own: config_runtime. */
-static const char *const protocols[] = {"http", "fastcgi", NULL};
-
 static const char *const auto_on_off[] = {"auto", "on", "off", NULL};
 
 /* A row is read best in few lines. */
@@ -253,9 +250,8 @@ static const struct option rows[] = {
 		 "command."},
 	{.name = "readiness", OF_RUNTIME(readiness), .type = OPTION_CHOICE, .group = OPTION_GROUP_APPLICATION,
 	 .choices = readinesses, .default_text = "auto", .help = "As in [app NAME]."},
-	{.name = "protocol", OF_RUNTIME(protocol), .type = OPTION_CHOICE, .group = OPTION_GROUP_APPLICATION,
-	 .choices = protocols, .default_text = "http",
-	 .help = "What the program speaks; nothing but http is spoken to it."},
+	{.name = "protocol", OF_RUNTIME(protocol), .type = OPTION_STRING, .group = OPTION_GROUP_APPLICATION,
+	 .check = config_check_protocol, .default_text = "http", .help = "What the program speaks."},
 	{.name = "concurrency", OF_RUNTIME(concurrency), .type = OPTION_INT, .group = OPTION_GROUP_APPLICATION,
 	 .default_text = "0", .min = 0, .max = REQUESTS_MAX,
 	 .help = "How many requests one process takes at once, unless the application says. 0: no limit."},

@@ -49,9 +49,7 @@ test_errors_of_lines(void **state)
 		{"[runtime x]\nreadiness = soon\n", "2: readiness = soon: expected auto, port, socket or descriptor"},
 		{"[runtime x]\nroot = /\n", "2: root = /: belongs in [app NAME], not in [runtime x]"},
 		{"[runtime x]\ncommand = y\nprotocol = fastcgi\n",
-	         "3: protocol = fastcgi: is not spoken; expected http, which a program such as `php -S` or a FastCGI "
-	         "server "
-	         "with a web server of its own speaks (docs/refusals.md)"},
+	         "3: protocol = fastcgi: expected http (FastCGI is not spoken: docs/refusals.md)"},
 		{"[app a]\nroot = blog\ncommand = x $PORT\nreadiness = descriptor\n",
 	         "3: command = x $PORT: $PORT is there only with readiness = port"},
 		{"[app a]\nroot = blog\ntype = x\n[runtime x]\ncommand = y $PASSENGER_SOCKET\nreadiness = port\n",
