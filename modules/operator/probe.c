@@ -20,7 +20,7 @@ static const char script[] =
 	"[ -z \"$2\" ] || [ -r \"$2\" ] || echo \"!$2 can not be read by uid $(id -u)\"\n"
 	"i=$1; shift 2\n"
 	"[ -z \"$1\" ] || { o=$(\"$i\" \"$@\" 2>&1) && echo \"$o\"; } || [ \"$1\" = --version ] || echo \"!$i: "
-        "${o##*\n}\"";
+	"${o##*\n}\"";
 
 /* The words of the probe that runs; there is one at a time. */
 static struct app_argv probe_words;
