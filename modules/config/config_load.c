@@ -334,3 +334,10 @@ app_config_preloads(const struct app_config *app)
 		return app->type->preload == APP_PRELOAD_ALWAYS;
 	return app->spawn_method == CONFIG_SPAWN_SMART && app->type->preload != APP_PRELOAD_NEVER;
 }
+
+bool
+app_config_path(const struct app_config *app, const char *path, char *out, size_t out_size)
+{
+	return path[0] == '/' ? str_format(out, out_size, "%s", path)
+	                      : str_format(out, out_size, "%s/%s", app->root, path);
+}

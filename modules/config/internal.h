@@ -125,7 +125,6 @@ bool config_check_word(struct str text, char *expected, size_t expected_size);
 bool config_check_command(struct str text, char *expected, size_t expected_size);
 bool config_check_protocol(struct str text, char *expected, size_t expected_size);
 bool config_check_files(struct str text, char *expected, size_t expected_size);
-bool config_check_env_name(struct str text);
 /* In place: one leading slash, none doubled, none at the end but for "/" itself. */
 void config_normalise_base_uri(char *uri);
 /* In place: lower case, and spaces only. */

@@ -70,19 +70,6 @@ read_file(const char *path, char error[PLAN_ERROR_BYTES])
 	return NULL;
 }
 
-static bool
-is_name(struct str name)
-{
-	bool sound = name.len > 0 && !(name.data[0] >= '0' && name.data[0] <= '9');
-
-	for (size_t i = 0; i < name.len; i++) {
-		char c = name.data[i];
-		sound = sound &&
-		        ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_');
-	}
-	return sound;
-}
-
 /* In place: without the quotes around it; between double ones a backslash stands before ", \ and $, and \n is a
  * line's end.  False: a quote is not closed, or something follows it. */
 static bool
@@ -118,7 +105,8 @@ take_line(char *line, struct str text)
 	if (line[0] == '#')
 		line[0] = '\0';
 	ptrdiff_t equals = str_find(str_from(line), '=');
-	return line[0] == '\0' || (equals > 0 && is_name(str_make(line, (size_t)equals)) && unquote(line + equals + 1));
+	return line[0] == '\0' ||
+	       (equals > 0 && config_check_env_name(str_make(line, (size_t)equals)) && unquote(line + equals + 1));
 }
 
 /* The values may be secrets: they are in no error. */

@@ -242,9 +242,10 @@ log_files_open_sinks(struct capture_sink *sinks, const struct config *config, ch
 		int fd = -1;
 		sink->bare = app->disable_log_prefix;
 		if (file != NULL) {
-			str_format(path, sizeof(path), "%s%s%s", file[0] == '/' ? "" : app->root,
-			           file[0] == '/' ? "" : "/", file);
-			fd = open_sink(app, path, error);
+			if (app_config_path(app, file, path, sizeof(path)))
+				fd = open_sink(app, path, error);
+			else
+				str_format(error, LOG_FILES_ERROR_BYTES, "the path of the log %s is too long", file);
 			done = done && fd >= 0;
 			if (fd < 0)
 				continue;

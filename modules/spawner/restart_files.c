@@ -78,9 +78,7 @@ look(struct restart_files *files, const struct app_config *app)
 	const char *news = NULL;
 	char folder[PATH_MAX];
 
-	bool absolute = app->restart_dir[0] == '/';
-	if (!str_format(folder, sizeof(folder), "%s%s%s", absolute ? "" : app->root, absolute ? "" : "/",
-	                app->restart_dir))
+	if (!app_config_path(app, app->restart_dir, folder, sizeof(folder)))
 		return;
 	identity_see_as(app->uid, app->gid);
 	/* first the watch, then the look: what happens in between is seen twice, not never */

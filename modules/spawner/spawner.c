@@ -264,8 +264,11 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 		attempts_failed(attempts, failure, spawner->loop.now_ms);
 		wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
 	}
-	log_error("application %s: a process could not be started (error %s): %s; the next try is possible in %llu s",
-	          worker->app->name, failure->id, failure->summary, (unsigned long long)(wait_ms + 999) / 1000);
+	/* the first line of the details: at which step, and how it ended */
+	log_error("application %s: a process could not be started (error %s): %s. %.*s The next try is possible in "
+	          "%llu s",
+	          worker->app->name, failure->id, failure->summary, (int)strcspn(failure->details, "\n"),
+	          failure->details, (unsigned long long)(wait_ms + 999) / 1000);
 	tell_failure(spawner, worker->app, worker->has_slot ? worker : NULL, failure, wait_ms);
 	const struct hook_fact facts[] = {{"PASSENGER_ERROR_ID", failure->id},
 	                                  {"PASSENGER_ERROR_MESSAGE", failure->summary}};

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a balancer that hands over, or that may have to go on after all, has to know as well. */
@@ -120,38 +119,45 @@ tell_long_text(struct spawner *spawner, uint32_t app_id, enum message_long_text 
 		close(fd);
 }
 
-/* Its custom_error_page, read as its user: what he could not show himself is not shown. */
+/* As the application's user: what he could not show himself is not shown.  -1 and errno. */
+static int
+open_as_user(const struct app_config *app, const char *file, int flags)
+{
+	char path[PATH_MAX];
+
+	if (!app_config_path(app, file, path, sizeof(path))) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	identity_see_as(app->uid, app->gid);
+	int fd = open(path, flags | O_CLOEXEC);
+	int saved = errno;
+	identity_see_as(0, 0);
+	errno = saved;
+	return fd;
+}
+
+/* Its custom_error_page. */
 static void
 tell_error_page(struct spawner *spawner, const struct app_config *app)
 {
 	static char text[MESSAGE_LONG_TEXT_BYTES + 1];
 	const char *file = app->custom_error_page;
-	char path[PATH_MAX];
-	struct stat stat = {.st_mode = 0};
-	ssize_t len = -1;
+	ssize_t len = 0;
 
-	if (file == NULL) {
-		tell_long_text(spawner, app->id, MESSAGE_ERROR_PAGE, STR(""));
-		return;
+	if (file != NULL) {
+		int fd = open_as_user(app, file, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+		len = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
+		if (len < 0 || len > MESSAGE_LONG_TEXT_BYTES) {
+			log_error("application %s: custom_error_page %s can not be used: %s; passenger's own page is "
+			          "shown",
+			          app->name, file, len < 0 ? strerror(errno) : "it is longer than 64 KiB");
+			len = 0;
+		}
+		if (fd >= 0)
+			close(fd);
 	}
-	str_format(path, sizeof(path), "%s%s%s", file[0] == '/' ? "" : app->root, file[0] == '/' ? "" : "/", file);
-	identity_see_as(app->uid, app->gid);
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	int saved = errno;
-	identity_see_as(0, 0);
-	if (fd >= 0) {
-		if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode))
-			len = read(fd, text, sizeof(text));
-		close(fd);
-	}
-	if (len < 0 || len > MESSAGE_LONG_TEXT_BYTES)
-		log_error("application %s: custom_error_page %s can not be used: %s; passenger's own page is shown",
-		          app->name, path,
-		          fd < 0    ? strerror(saved)
-		          : len < 0 ? "it is no regular file"
-		                    : "it is longer than 64 KiB");
-	tell_long_text(spawner, app->id, MESSAGE_ERROR_PAGE,
-	               str_make(text, len > 0 && len <= MESSAGE_LONG_TEXT_BYTES ? (size_t)len : 0));
+	tell_long_text(spawner, app->id, MESSAGE_ERROR_PAGE, str_make(text, (size_t)len));
 }
 
 /*
@@ -163,16 +169,7 @@ tell_error_page(struct spawner *spawner, const struct app_config *app)
 static int
 open_static_files_dir(const struct app_config *app)
 {
-	bool absolute = app->static_files_dir[0] == '/';
-	char path[PATH_MAX];
-
-	if (!app->static_files || !str_format(path, sizeof(path), "%s%s%s", absolute ? "" : app->root,
-	                                      absolute ? "" : "/", app->static_files_dir))
-		return -1;
-	identity_see_as(app->uid, app->gid);
-	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	identity_see_as(0, 0);
-	return fd;
+	return app->static_files ? open_as_user(app, app->static_files_dir, O_PATH | O_DIRECTORY) : -1;
 }
 
 void

@@ -164,7 +164,7 @@ failure_report(struct worker *worker, const char *how)
 	worker->failure = NULL;
 	failure_add(failure, "It failed at %s. The process %s.", worker->step, how);
 	if (capture_last(&worker->capture, last, sizeof(last) - 128) > 0)
-		failure_add(failure, " Its last output:\n%s", last);
+		failure_add(failure, "\nIts last output:\n%s", last);
 	else
 		failure_add(failure, " It wrote nothing.");
 	report_write(&worker->table->attempts[worker->app->id].report, worker->app, worker->plan_fd);
@@ -253,6 +253,7 @@ failed_due(struct worker *worker)
 static void
 starting_due(struct worker *worker)
 {
+	worker->step = worker_step(worker); /* evidence may cost its life */
 	if (worker->app->readiness == APP_READY_CONTROL && worker->control.ready == NULL)
 		worker_fail(worker, 0, "it closed its control descriptor before it was ready");
 	else
@@ -264,7 +265,7 @@ worker_start_failed(struct worker *worker, const char *evidence)
 {
 	worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s): still at %s%s%s",
 	            (unsigned long long)worker->app->start_timeout_ms / 1000,
-	            (unsigned long long)worker->app->start_timeout_ms % 1000, worker_step(worker),
+	            (unsigned long long)worker->app->start_timeout_ms % 1000, worker->step,
 	            evidence != NULL ? "; evidence: " : "", evidence != NULL ? evidence : "");
 }
 

@@ -29,7 +29,8 @@ def test_plain_by_default(box):
         answer = p.get('/', headers=headers)
         assert answer.status == 500 and answer.header('Content-Type').startswith(kind)
         found = re.search(r'\b[0-9a-f]{8}\b', answer.text).group()
-        assert found in p.log(), 'the id is in the log'
+        assert re.search('error %s.*It failed at loading the application. The process exited with status 1.' % found,
+                         p.log()), 'the log says more'
         for word in ('last words', 'script', box.dir, 'SECRET', 'abcdef'):
             assert word not in answer.text, word
 
@@ -107,7 +108,7 @@ def test_custom_error_page_after_a_balancers_death(box):
 
 
 @pytest.mark.parametrize('what, said', [('missing', 'No such file'), ('long', 'longer than 64 KiB'),
-                                        ('folder', 'no regular file')])
+                                        ('folder', 'Is a directory')])
 def test_custom_error_page_that_is_wrong(box, what, said):
     section = broken(box, custom_error_page='sorry.html')
     if what == 'long':
@@ -115,7 +116,7 @@ def test_custom_error_page_that_is_wrong(box, what, said):
     elif what == 'folder':
         os.mkdir(box.path('broken', 'sorry.html'))
     p = box.start(app=section, processes=0)
-    p.wait_log('custom_error_page .*/sorry.html can not be used: .*' + said)
+    p.wait_log('custom_error_page sorry.html can not be used: .*' + said)
     assert '500 Internal Server Error' in p.get('/', headers=BROWSER).text
 
 

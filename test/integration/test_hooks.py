@@ -104,6 +104,7 @@ def test_so_many_at_once(box):
     assert 2 <= most <= 8
 
 
+@pytest.mark.slow
 def test_one_that_hangs_holds_nothing_up(box):
     program, look = hook(box, then='trap "" TERM; exec sleep 1000')
     p = box.start(app=box.app('ruby', hook_attached_process=program))
