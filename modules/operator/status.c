@@ -74,9 +74,9 @@ choose_format(const struct arguments *arguments, int *exit_code)
 			return &formats[i];
 	}
 	if (show != NULL) {
-		output_complain("--show takes pool, json or xml here; what the original shows as server, requests, "
-		                "backtraces or "
-		                "union_station does not exist (current requests are in json)");
+		output_complain("--show takes pool, json or xml here; what the original shows as server, requests "
+		                "or union_station does not exist (current requests are in json); for backtraces: "
+		                "passenger backtrace PID");
 		*exit_code = COMMAND_FAILED;
 	} else {
 		output_complain("--format takes text, json or xml");

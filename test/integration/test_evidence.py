@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -46,7 +47,10 @@ def in_background(p, paths, method='GET'):
     answers = {}
 
     def get(path):
-        answers[path] = p.get(path, method, timeout=20)
+        try:
+            answers[path] = p.get(path, method, timeout=20)
+        except OSError as error:
+            answers[path] = error
     threads = [threading.Thread(target=get, args=(path,)) for path in paths]
     for thread in threads:
         thread.start()
@@ -90,6 +94,35 @@ def test_limits_of_each_kind(box, kind):
     assert 'Newest evidence: ' in text
     # No stacks in the log: they stand in the file.
     assert 'backtraces of all threads' not in p.log()
+
+
+@pytest.mark.parametrize('kind', ('ruby', 'command'))
+def test_a_tunnel_has_time(box, kind):
+    """max_request_time is nothing to an upgraded connection, while it ends an ordinary request beside it."""
+    p = box.serve(kind, max_request_time='500ms', **({'thread_count': 2} if kind == 'ruby' else {}))
+    with p.connect() as c:
+        c.start('GET', '/upgrade', {'Upgrade': 'echo', 'Connection': 'Upgrade'})
+        assert c.head().status == 101
+        begin = time.monotonic()
+        while time.monotonic() - begin < 1.5:
+            c.send(b'here')
+            assert c.octets(4) == b'here'
+        assert p.get('/sleep?ms=20000').status == 504
+    evidence(p, r'reached max_request_time: GET /sleep\?ms=20000')
+
+
+def test_time_of_a_request_outlives_its_balancer(box):
+    """The deadline stands in the scoreboard: the next balancer holds the process to it, before drain_timeout."""
+    p = box.start(apps={'main': trouble(box, 'ruby', 'main', max_request_time='2s')})
+    pid = p.processes()[0]['pid']
+    threads, _ = in_background(p, ['/main/sleep'], 'POST')
+    wait_until(lambda: p.process(pid)['sessions'] == 1, 5, 'a busy one')
+    os.kill(p.balancer, signal.SIGKILL)
+    wait_until(lambda: (p.process(pid) or {}).get('state') == 'recovering', 5, 'the next balancer')
+    assert p.process(pid)['requests'][0]['given_up']
+    _, text = evidence(p, r'process %d reached max_request_time: POST /main/sleep, which was given up' % pid)
+    assert re.search(STACKS['ruby']['sleep'], text)
+    threads[0].join()
 
 
 @pytest.mark.parametrize('kind', ('ruby', 'python'))
