@@ -416,6 +416,26 @@ group_asks(const struct group *group)
 	       group->spawning < (batch > POOL_GROUP_SPAWNS_MAX ? batch : POOL_GROUP_SPAWNS_MAX);
 }
 
+/* Nobody is idle: who has most gives one, until they have about the same.  Those on their way out are counted as had by
+ * whoever waits.  Who has none at all for too long gets one in any case. */
+static struct process *
+pool_share(struct pool *pool, const struct group *group)
+{
+	struct group *richest = NULL;
+	uint64_t since = atomic_load_explicit(&group->board->oldest_queued_ms, memory_order_relaxed);
+	uint32_t has = group_size(group), short_of = 2;
+	if (has == 0 && pool->loop->now_ms - since > POOL_PATIENCE_MS)
+		short_of = 1;
+	list_each (&pool->groups, node) {
+		struct group *other = container_of(node, struct group, node);
+		has += other->processes[PROCESS_DETACHED].count + other->processes[PROCESS_RETIRING].count;
+		if (other != group && other->heap_count > 0 &&
+		    (richest == NULL || group_size(other) > group_size(richest)))
+			richest = other;
+	}
+	return richest != NULL && group_size(richest) >= has + short_of ? richest->heap[0] : NULL;
+}
+
 /* A process of another group makes way, but only for somebody who waits: a
  * minimum size, or a restart, never costs another application its process. */
 static void
@@ -430,6 +450,8 @@ pool_evict(struct pool *pool)
 			continue;
 		wanted += share;
 		struct process *idlest = waits ? pool_idlest(pool, group) : NULL;
+		if (idlest == NULL && waits)
+			idlest = pool_share(pool, group);
 		if (idlest != NULL)
 			group_detach(idlest);
 		else if (rolls)

@@ -281,6 +281,7 @@ enum {
 	POOL_GROUP_SPAWNS_MAX = 2, /* at once, of one application */
 	POOL_CLOSING_MS = 100,
 	POOL_ASIDE_MS = 10,
+	POOL_PATIENCE_MS = 5000, /* who waits for so long without any process gets another's */
 	POOL_GOODBYE_MS = 1000,
 };
 

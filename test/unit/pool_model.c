@@ -293,11 +293,6 @@ learn_of_oob(unsigned slot)
 		process->oob = MODEL_OOB_DISABLING;
 		model_leave_rotation(slot);
 		must(model_enabled(process->app) > 0);
-	} else if (process->oob == MODEL_OOB_DISABLING && state == PROCESS_ENABLED) {
-		must(model_enabled(process->app) == 0);
-		process->oob = MODEL_OOB_NONE;
-		process->enabled = process->asked = true;
-		process->idle_since_ms = model_loop.now_ms;
 	}
 }
 
@@ -328,6 +323,18 @@ learn_of_replaced(void)
 	} while (newest != NULL);
 }
 
+static void
+learn_of_return(unsigned slot)
+{
+	struct model_process *process = &model_processes[slot];
+	if (process->oob != MODEL_OOB_DISABLING || process->real->state != PROCESS_ENABLED)
+		return;
+	must(model_enabled(process->app) == 0);
+	process->oob = MODEL_OOB_NONE;
+	process->enabled = process->asked = true;
+	process->idle_since_ms = model_loop.now_ms;
+}
+
 void
 model_learn_of_detached(void)
 {
@@ -346,13 +353,22 @@ model_learn_of_detached(void)
 		for (unsigned app = 0; app < MODEL_APPS; app++)
 			others_wait |= app != process->app && model_queued(app) > 0;
 		bool evicted = others_wait && model_living() + model_spawning() >= (uint64_t)model_config.max_pool_size;
-		must(model_empty(i));
+		/* One that is at work goes only for somebody who has fewer. */
+		bool shared = false;
+		for (unsigned app = 0; app < MODEL_APPS; app++)
+			shared |= evicted && app != process->app && model_queued(app) > 0 &&
+			          model_size(app) < model_size(process->app);
+		must(model_empty(i) || shared);
 		must(!model_draining);
-		must(idle_for_long || evicted);
+		must((idle_for_long && model_empty(i)) || evicted);
 		model_reaped += idle_for_long;
 		model_evicted += !idle_for_long;
-		process->enabled = process->asked = false;
+		process->asked = false;
+		model_leave_rotation(i);
 	}
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		if (model_processes[i].alive)
+			learn_of_return(i);
 }
 
 /* ---- are they of one mind? ---- */

@@ -467,6 +467,8 @@ oob_done(unsigned slot)
 	model_learn_of_detached();
 	back_from_oob(slot, heard);
 	process_oob_done(process->real, heard);
+	if (heard && process->can_tell)
+		freed(slot); /* its place */
 }
 
 static void
