@@ -1,5 +1,6 @@
 """Everything that an operator does, under load through Apache: no request fails."""
 import os
+import re
 import signal
 import time
 
@@ -16,7 +17,7 @@ SECONDS = 60
 class Operator:
     """What is done in turn; each returns when it is done."""
 
-    def __init__(self, box, p, restart_seconds=60):
+    def __init__(self, box, p):
         self.box, self.p = box, p
         self.rounds = {'restart': 0, 'reload': 0, 'upgrade': 0, 'kill': 0}
 
@@ -96,7 +97,9 @@ def test_through_apache(box):
     finally:
         print('\n64 clients through Apache, %d s, %r: %d requests, %d failed; 8 clients without it: %d, %d failed' % (
             SECONDS, operator.rounds, load.answered, len(load.failures), direct.answered, len(direct.failures)))
-        print(load.failures[:10], direct.failures[:10], web.log()[-3000:])
+        if load.failures or direct.failures:
+            print(load.failures[:5], direct.failures[:5], web.log()[-3000:])
+            print('\n'.join(line for line in p.log().splitlines() if re.search(r'/balancer|killed|request ', line))[-9000:])
         web.stop()
     assert operator.rounds == {'restart': 10, 'reload': 10, 'upgrade': 3, 'kill': 10}
     assert load.answered > 1000

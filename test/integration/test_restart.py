@@ -1,5 +1,6 @@
 """Restarts: one process after the other, under load, with versions that do not start."""
 import os
+import re
 import signal
 import time
 
@@ -135,3 +136,30 @@ def test_a_balancer_dies_in_a_roll(box):
     os.kill(p.balancer, signal.SIGKILL)
     assert restart(box, p, 'main', '--wait').returncode == 0
     assert not pids(p) & before
+
+
+@pytest.mark.slow
+def test_the_balancer_dies_at_every_point(box):
+    """After each event of a rolling restart, and some moments later: the next one goes on from there, and no process
+    more is started than a roll needs."""
+    p = box.serve('command', 3, {'max_pool_size': 4}, max_instances=3, drain_timeout='5s')
+    p.allow('.')
+    pattern = r'main: (?:restart$|process \d+ is ready|process \d+ stopped)'
+    events = 1 + 3 + 3
+    restart(box, p, 'main', '--wait')
+    for point in range(events):
+        for later_ms in (0, 15):
+            p.wait_processes(3)
+            wait_until(lambda: len(p.processes()) == 3, 10, 'the last old one has gone')
+            before, balancer = pids(p), p.balancer
+            seen = len(re.findall(pattern, p.log(), re.M))
+            ready = len(re.findall('is ready after', p.log()))
+            assert restart(box, p, 'main').returncode == 0
+            wait_until(lambda: len(re.findall(pattern, p.log(), re.M)) >= seen + 1 + point, 20, 'event %d' % point, every=0)
+            time.sleep(later_ms / 1000)
+            os.kill(balancer, signal.SIGKILL)
+            wait_until(lambda: p.group()['restart'] == 'none', 20, 'the roll is over, after event %d' % point)
+            wait_until(lambda: len(pids(p)) == 3 and not pids(p) & before, 10, 'three new ones')
+            wait_until(lambda: not before & {q['pid'] for q in p.processes()}, 10, 'the old ones are gone')
+            assert len(re.findall('is ready after', p.log())) == ready + 3, (point, later_ms)
+            assert p.get('/hello').status == 200

@@ -154,8 +154,9 @@ def test_only_a_check(box, shop):
 
 
 # From the first line of the new image on; balance_command: its balancer never serves, which takes 10 s.
-POINTS = ['random_init', 'place_add_loader', 'spawner_run', 'scoreboard_map', 'restart_files_open', 'worker_restore',
-          'supervisor_restore', 'tell_everything', 'upgrade_serving', 'image_is_ready']
+POINTS = ['random_init', 'upgrade_serving'] + [pytest.param(name, marks=pytest.mark.slow) for name in (
+    'place_add_loader', 'spawner_run', 'scoreboard_map', 'restart_files_open', 'worker_restore', 'supervisor_restore',
+    'tell_everything', 'image_is_ready')]
 
 
 @pytest.mark.parametrize('function', POINTS)
@@ -177,6 +178,7 @@ def test_a_crash_leads_back(box, shop, function):
     wait_alone(p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', ['crash', 'hang'])
 def test_not_ready_in_time(box, shop, how):
     p = shop
@@ -258,10 +260,35 @@ run ->(env) {
     p = box.start(passenger={'max_pool_size': 2}, processes=2,
                   apps={'main': {'root': root, 'type': 'ruby', 'min_instances': 2, 'max_request_queue_size': 0}})
     with Load(p.front, '/', keeping=8, new=8, pause=0):
-        for _ in range(6):
+        for _ in range(3):
             upgrade(p)
             wait_alone(p)
     assert p.group()['processes'] and sum(x['errors'] for x in p.processes()) == 0
+
+
+@pytest.mark.parametrize('who', ['the new one', 'the one before'])
+def test_a_balancer_dies_in_the_overlap(box, shop, who):
+    """What ran in the other one is finished; nobody gets what is still taken."""
+    p = shop
+    running = p.hold(2, '/?%d', 2)
+    wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 2, 5, 'two requests')
+    upgrade(p)
+    status = p.status()['balancer']
+    assert status['before_pid'] and status['pid'] != status['before_pid']
+    p.allow('.')
+    os.kill(status['pid' if who == 'the new one' else 'before_pid'], signal.SIGKILL)
+    with Load(p.front, '/', pause=0.02) as load:
+        wait_until(lambda: load.answered > 20, 10, 'requests')
+        # One process of three is free: the others are still at work, whoever asked them.
+        assert len({x['pid'] for x in p.processes() if x['sessions'] > 0}) >= 2
+        if who == 'the new one':
+            assert [c.response().status for c in running] == [200, 200]
+        wait_alone(p)
+        wait_until(lambda: all(x['state'] == 'enabled' for x in p.processes()), 10, 'nobody is in doubt any more')
+    for connection in running:
+        connection.close()
+    assert 'has taken over' in upgrade(p)
+    wait_alone(p)
 
 
 @pytest.mark.root
