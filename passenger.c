@@ -19,6 +19,7 @@ const struct app_type *const app_types[] = {
 
 static int version_command(int argc, char **argv);
 static int help_command(int argc, char **argv);
+static const struct command *command_find(const char *name);
 
 static const struct command command_serve = {"serve", "serve applications", serve_command};
 static const struct command command_version = {"version", "print the version", version_command};
@@ -29,25 +30,10 @@ static const struct command command_exec = {"exec", NULL, exec_command};
 static const struct command command_upgrade_check = {"upgrade-check", NULL, upgrade_check_command};
 
 static const struct command *const commands[] = {
-	&command_serve,
-	&command_status,
-	&command_stop,
-	&command_restart,
-	&command_reload,
-	&command_upgrade,
-	&command_detach,
-	&command_reopen_logs,
-	&command_backtrace,
-	&command_list_instances,
-	&command_check,
-	&command_runtimes,
-	&command_options,
-	&command_version,
-	&command_help,
-	&command_balance,
-	&command_exec,
-	&command_upgrade_check,
-	NULL,
+	&command_serve,          &command_status,  &command_stop,     &command_restart,       &command_maintenance,
+	&command_reload,         &command_upgrade, &command_detach,   &command_reopen_logs,   &command_backtrace,
+	&command_list_instances, &command_check,   &command_runtimes, &command_options,       &command_version,
+	&command_help,           &command_balance, &command_exec,     &command_upgrade_check, NULL,
 };
 
 static int
@@ -62,8 +48,14 @@ version_command(int argc, char **argv)
 static int
 help_command(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
+	const struct command *about = argc > 1 ? command_find(argv[1]) : NULL;
+	char help[] = "--help", *words[] = {argc > 1 ? argv[1] : help, help, NULL};
+	if (about != NULL && about->summary != NULL && about != &command_help && about != &command_version)
+		return about->run(2, words);
+	if (argc > 1 && about == NULL) {
+		fprintf(stderr, "passenger: there is no command '%s'; `passenger help` lists them\n", argv[1]);
+		return 2;
+	}
 	printf("passenger %s: an application server with a private address for every process\n\n"
 	       "usage: passenger COMMAND [options]; every command knows --help\n\n",
 	       PASSENGER_VERSION);

@@ -18,16 +18,21 @@ enum control_verb {
 	                  * are not done); FAILED with LOOK: a restart has failed */
 	CONTROL_DETACH, /* number: pid */
 	CONTROL_RELOAD,
-	CONTROL_BACKTRACE, /* number: pid; answer: fd of the evidence file, text: its path */
-	CONTROL_UPGRADE,   /* name: path of the program, ""; number 1: only check; answered when it is over */
+	CONTROL_BACKTRACE,   /* number: pid; answer: fd of the evidence file, text: its path */
+	CONTROL_UPGRADE,     /* name: path of the program, ""; number 1: only check; answered when it is over */
+	CONTROL_MAINTENANCE, /* number: bits of enum control_restart; fd: a sealed memfd with the page, of
+	                      * CONTROL_PAGE_BYTES at most */
 	CONTROL_VERB_N
 };
+
+enum { CONTROL_PAGE_BYTES = 65536 };
 
 enum control_restart {
 	CONTROL_RESTART_NAME = 1 << 0, /* exactly an application's or a group's name ("/srv/shop (production)"); else an
 	                                   * application's, or a prefix of its root when it begins with '/' */
 	CONTROL_RESTART_AT_ONCE = 1 << 1, /* else rolling */
 	CONTROL_RESTART_LOOK = 1 << 2,    /* begin none: what has become of the last one? */
+	CONTROL_MAINTENANCE_ON = 1 << 3,  /* else it is over */
 };
 
 enum control_code {

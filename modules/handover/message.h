@@ -78,6 +78,7 @@ enum message_type {
 enum message_long_text {
 	MESSAGE_FAILURE_REPORT, /* of the newest failure; before SPAWN_FAILED, where it may be shown */
 	MESSAGE_ERROR_PAGE,     /* custom_error_page; whenever RESTART is told */
+	MESSAGE_MAINTENANCE,    /* the page that requests get instead of an answer; a line end alone: passenger's own */
 	MESSAGE_LONG_TEXT_N
 };
 

@@ -11,7 +11,7 @@
 #include "handover/limit.h"
 #include "handover/scoreboard.h"
 
-enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 4 };
+enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 5 };
 
 /* What has become of an upgrade in place. */
 enum snapshot_upgrade { SNAPSHOT_UPGRADE_NONE, SNAPSHOT_UPGRADE_DONE, SNAPSHOT_UPGRADE_REFUSED, SNAPSHOT_UPGRADE_BACK };
@@ -48,7 +48,9 @@ struct snapshot_group {
 	uint32_t queued, spawning;
 	uint32_t enabled_count, detached_count; /* processes */
 	uint32_t min_instances, max_instances;
-	uint32_t roll;       /* enum group_roll */
+	uint32_t roll;                   /* enum group_roll */
+	uint32_t roll_replaced, roll_of; /* how far it is */
+	uint32_t maintenance;
 	uint32_t generation; /* restarts so far */
 	uint32_t protocol;   /* enum app_protocol */
 	uint32_t uid, gid;

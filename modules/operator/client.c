@@ -205,10 +205,28 @@ complain_no_connection(const struct instance *instance, int error)
 int
 client_send(const struct instance *instance, const struct control_request *request)
 {
+	return client_send_with(instance, request, -1);
+}
+
+int
+client_send_with(const struct instance *instance, const struct control_request *request, int passed)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct control_request message = *request;
+	struct iovec data = {.iov_base = &message, .iov_len = sizeof(message)};
+	struct msghdr head = {.msg_iov = &data, .msg_iovlen = 1};
 	message.magic = CONTROL_MAGIC;
+	if (passed >= 0) {
+		head.msg_control = control;
+		head.msg_controllen = sizeof(control);
+		struct cmsghdr *part = CMSG_FIRSTHDR(&head);
+		part->cmsg_level = SOL_SOCKET;
+		part->cmsg_type = SCM_RIGHTS;
+		part->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(part), &passed, sizeof(int));
+	}
 	int fd = connect_control(instance);
-	if (fd >= 0 && send(fd, &message, sizeof(message), MSG_NOSIGNAL) == (ssize_t)sizeof(message))
+	if (fd >= 0 && sendmsg(fd, &head, MSG_NOSIGNAL) == (ssize_t)sizeof(message))
 		return fd;
 	complain_no_connection(instance, errno);
 	if (fd >= 0)

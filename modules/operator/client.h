@@ -44,6 +44,8 @@ enum client_result {
 
 /* Connects and asks.  A descriptor, or -1: it was said. */
 int client_send(const struct instance *instance, const struct control_request *request) must_check;
+/* With a descriptor, which stays the caller's; -1: none. */
+int client_send_with(const struct instance *instance, const struct control_request *request, int passed) must_check;
 
 /* Waits for the answer and, when there is one with it, the descriptor (else *fd = -1). */
 enum client_result client_receive(const struct instance *instance, int connection, int timeout_ms,

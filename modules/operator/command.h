@@ -26,6 +26,7 @@ extern const struct command command_runtimes;
 extern const struct command command_list_instances;
 extern const struct command command_restart;
 extern const struct command command_restart_app; /* the same, as the original calls it: words are paths */
+extern const struct command command_maintenance;
 extern const struct command command_reload;
 extern const struct command command_upgrade;
 extern const struct command command_detach;

@@ -308,6 +308,9 @@ append_group(struct json *json, const struct view *view, uint32_t index, const s
 	         group->roll == ROLL_RUNNING  ? "running"
 	         : group->roll == ROLL_FAILED ? "failed"
 	                                      : "none");
+	put_number(json, "restart_replaced", group->roll == ROLL_NONE ? 0 : group->roll_replaced);
+	put_number(json, "restart_of", group->roll == ROLL_NONE ? 0 : group->roll_of);
+	put_bool(json, "maintenance", group->maintenance != 0);
 	append_failure(json, group);
 	append_counts(json, group);
 	append_limits(json, group);

@@ -175,14 +175,28 @@ append_group(struct buf *out, const struct view *view, uint32_t index, const str
 {
 	const struct snapshot_group *group = &view->groups[index];
 	append_field(out, group->name);
-	buf_append_str(out, STR(":\n  App root: "));
+	buf_append_str(out, STR(":\n"));
+	bool alone = true;
+	for (uint32_t i = 0; i < view->head->group_count; i++)
+		alone = alone && (i == index || strcmp(view->groups[i].name, group->name) != 0);
+	if (!alone) {
+		buf_append_str(out, STR("  App name: "));
+		append_field(out, group->app_name);
+		buf_append_char(out, '\n');
+	}
+	buf_append_str(out, STR("  App root: "));
 	append_field(out, group->root);
 	buf_append_char(out, '\n');
 	if (group->spawning > 0)
 		buf_printf(out, "  (spawning %" PRIu32 " new %s...)\n", group->spawning,
 		           group->spawning == 1 ? "process" : "processes");
-	if (group->roll == ROLL_RUNNING)
+	if (group->roll == ROLL_RUNNING) {
 		buf_append_str(out, STR("  (restarting...)\n"));
+		buf_printf(out, "  Restart: %" PRIu32 " of %" PRIu32 " processes replaced\n", group->roll_replaced,
+		           group->roll_of);
+	}
+	if (group->maintenance)
+		buf_append_str(out, STR("  (maintenance: requests are answered 503)\n"));
 	if (group->roll == ROLL_FAILED) {
 		buf_append_str(out, STR("  (resisting deployment error: ID "));
 		output_append(out, str_from(group->failure_id[0] != 0 ? group->failure_id : "in the log"), OUTPUT_ASCII);

@@ -1,6 +1,6 @@
 /*
  * verbs: the commands that ask the instance to do one thing: restart,
- * restart-app, detach-process, reopen-logs.  Deploy tools call them by the original's names
+ * restart-app, maintenance, detach-process, reopen-logs.  Deploy tools call them by the original's names
  * and with its options, which are therefore these.
  */
 #include "operator/arguments.h"
@@ -9,9 +9,11 @@
 #include "operator/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,23 +120,23 @@ restart_path(const char *word, char *out, size_t out_size)
 }
 
 static bool
-restart_name(const struct arguments *arguments, bool words_are_paths, struct control_request *request)
+restart_name(const char *name, const char *word, bool words_are_paths, const struct arguments_table *table,
+             struct control_request *request)
 {
-	const char *name = arguments->values[RESTART_NAME];
 	char *out = request->name;
 	size_t out_size = sizeof(request->name);
-	if ((name != NULL) == (arguments->word_count > 0)) {
+	if ((name != NULL) == (word != NULL)) {
 		output_complain("say which application: its name, a PATH (or a dot), or --name NAME.\nUsage: %s",
-		                restart_table.usage);
+		                table->usage);
 		return false;
 	}
 	if (name == NULL) {
-		name = arguments->words[0];
+		name = word;
 		if (words_are_paths || name[0] == '.' || strchr(name, '/') != NULL)
 			return restart_path(name, out, out_size);
 	}
 	/* A group's name may begin with '/' too ("/srv/shop (production)"): say that it is a name. */
-	request->number = CONTROL_RESTART_NAME;
+	request->number |= CONTROL_RESTART_NAME;
 	if (name[0] != 0 && str_copy_z(out, out_size, str_from(name)))
 		return true;
 	output_complain("an application's name has 1 to %zu characters", out_size - 1);
@@ -147,6 +149,7 @@ restart_wait(const struct instance *instance, struct control_request *request)
 {
 	static const struct timespec step = {.tv_nsec = 100 * 1000000L};
 	struct control_answer answer;
+	char said[CONTROL_TEXT_BYTES] = "";
 	int fd;
 	request->number |= CONTROL_RESTART_LOOK;
 	for (;;) {
@@ -159,6 +162,9 @@ restart_wait(const struct instance *instance, struct control_request *request)
 			return client_exit_code(instance, &answer);
 		if (answer.number == 0)
 			return COMMAND_OK;
+		if (answer.text[0] != 0 && strcmp(answer.text, said) != 0)
+			(void)report(instance, &answer, "");
+		str_cut_z(said, sizeof(said), str_from(answer.text));
 	}
 }
 
@@ -173,7 +179,8 @@ run_restart(int argc, char **argv)
 	enum arguments_result result = arguments_read(&restart_table, argc, argv, &arguments);
 	if (result != ARGUMENTS_READ)
 		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
-	if (!restart_name(&arguments, strcmp(argv[0], command_restart_app.name) == 0, &request))
+	if (!restart_name(arguments.values[RESTART_NAME], arguments.word_count > 0 ? arguments.words[0] : NULL,
+	                  strcmp(argv[0], command_restart_app.name) == 0, &restart_table, &request))
 		return COMMAND_REFUSED;
 	if (arguments.values[RESTART_AT_ONCE] != NULL)
 		request.number |= CONTROL_RESTART_AT_ONCE;
@@ -188,7 +195,102 @@ run_restart(int argc, char **argv)
 	bool ignored = answer.code == CONTROL_NOT_FOUND && arguments.values[RESTART_IGNORE_APP] != NULL;
 	if (exit_code == COMMAND_OK && arguments.values[RESTART_WAIT] != NULL)
 		exit_code = restart_wait(&instance, &request);
+	if (exit_code == COMMAND_OK && arguments.values[RESTART_WAIT] != NULL) {
+		str_cut_z(answer.text, sizeof(answer.text), STR("done"));
+		exit_code = report(&instance, &answer, "");
+	}
 	return ignored ? COMMAND_OK : exit_code;
+}
+
+/* --- maintenance ---------------------------------------------------------- */
+
+enum { MAINTENANCE_NAME, MAINTENANCE_PAGE, MAINTENANCE_INSTANCE, MAINTENANCE_INSTANCE_DIR, MAINTENANCE_N };
+
+static const struct argument maintenance_options[MAINTENANCE_N + 1] = {
+	[MAINTENANCE_NAME] = {.name = "name",
+                              .value = "NAME",
+                              .help = "the application's name, as status or the ini shows it"},
+	[MAINTENANCE_PAGE] = {.name = "page", .value = "FILE", .help = "an HTML page of at most 64 KiB, read now"},
+	[MAINTENANCE_INSTANCE] = ARGUMENT_INSTANCE,
+	[MAINTENANCE_INSTANCE_DIR] = ARGUMENT_INSTANCE_DIR,
+};
+
+static const struct arguments_table maintenance_table = {
+	.usage = "passenger maintenance (APP | PATH | . | --name NAME) on|off [OPTIONS]",
+	.help = "on: requests for the application are answered 503 with Retry-After and a page,\n"
+		"until off. Its processes stay, and their own addresses work. A reload or a new\n"
+		"balancer changes nothing of it; a restart of passenger ends it.\n"
+		"Exit code: 0 done; 1 no such application, no instance, or failure; 2 not\n"
+		"allowed, wrong usage, or a page that can not be read.\n",
+	.options = maintenance_options,
+	.words_max = 2,
+};
+
+/* The page in memory, sealed; -1: it was said. */
+static int
+read_page(const char *path)
+{
+	static const unsigned seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+	char block[4096];
+	ssize_t len = -1;
+	size_t all = 0;
+	int file = open(path, O_RDONLY | O_CLOEXEC), page = memfd_create("page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	while (file >= 0 && page >= 0 && all <= CONTROL_PAGE_BYTES && (len = read(file, block, sizeof(block))) > 0) {
+		all += (size_t)len;
+		if (write(page, block, (size_t)len) != len)
+			break;
+	}
+	int error = errno;
+	if (file >= 0)
+		close(file);
+	if (len == 0 && all > 0 && all <= CONTROL_PAGE_BYTES && fcntl(page, F_ADD_SEALS, seals) == 0)
+		return page;
+	output_complain("%s: %s", path, len >= 0 ? "a page has 1 to 65536 bytes" : strerror(error));
+	if (page >= 0)
+		close(page);
+	return -1;
+}
+
+static int
+run_maintenance(int argc, char **argv)
+{
+	struct arguments arguments;
+	struct control_request request = {.verb = CONTROL_MAINTENANCE};
+	struct control_answer answer;
+	struct instance instance;
+	int page = -1, fd = -1;
+	enum arguments_result result = arguments_read(&maintenance_table, argc, argv, &arguments);
+	if (result != ARGUMENTS_READ)
+		return result == ARGUMENTS_HELP ? COMMAND_OK : COMMAND_REFUSED;
+	size_t words = arguments.word_count;
+	const char *state = words > 0 ? arguments.words[words - 1] : "", *path = arguments.values[MAINTENANCE_PAGE];
+	bool on = strcmp(state, "on") == 0;
+	if ((!on && strcmp(state, "off") != 0) || (!on && path != NULL)) {
+		output_complain("say on or off (a page only with on).\nUsage: %s", maintenance_table.usage);
+		return COMMAND_REFUSED;
+	}
+	if (!restart_name(arguments.values[MAINTENANCE_NAME], words > 1 ? arguments.words[0] : NULL, false,
+	                  &maintenance_table, &request) ||
+	    (path != NULL && (page = read_page(path)) < 0))
+		return COMMAND_REFUSED;
+	request.number |= on ? CONTROL_MAINTENANCE_ON : 0;
+	struct client_target target = {
+		.instance_dir = arguments.values[MAINTENANCE_INSTANCE_DIR],
+		.name = arguments.values[MAINTENANCE_INSTANCE],
+	};
+	int connection =
+		client_find(&target, &instance) == CLIENT_FOUND ? client_send_with(&instance, &request, page) : -1;
+	if (page >= 0)
+		close(page);
+	if (connection < 0)
+		return COMMAND_FAILED;
+	enum client_result received = client_receive(&instance, connection, CLIENT_DEADLINE_MS, &answer, &fd);
+	close(connection);
+	if (received == CLIENT_ANSWERED)
+		return report(&instance, &answer, "");
+	if (received != CLIENT_FAILED)
+		output_complain("instance %s does not answer", instance.name);
+	return COMMAND_FAILED;
 }
 
 /* --- detach-process ----------------------------------------------------- */
@@ -398,6 +500,12 @@ const struct command command_restart_app = {
 	.name = "restart-app",
 	.summary = "replace the processes of an application",
 	.run = run_restart,
+};
+
+const struct command command_maintenance = {
+	.name = "maintenance",
+	.summary = "answer 503 instead of an application, for a while",
+	.run = run_maintenance,
 };
 
 const struct command command_detach = {

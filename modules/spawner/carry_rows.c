@@ -148,6 +148,9 @@ static const struct state_field client_fields[] = {
 };
 const struct state_table carry_client_table = STATE_TABLE(client_fields);
 
+static const struct state_field maintenance_fields[] = {{"maintenance", STATE_BUF, 0, 0}};
+const struct state_table carry_maintenance_table = STATE_TABLE(maintenance_fields);
+
 static const struct state_field text_fields[] = {{"text", STATE_BUF, 0, 0}};
 const struct state_table carry_text_table = STATE_TABLE(text_fields);
 
@@ -174,12 +177,13 @@ CARRIED(sizeof(struct supervisor), 256);
 CARRIED(sizeof(struct control_client), 136);
 CARRIED(sizeof(struct config_source), 64);
 CARRIED(sizeof(struct snapshot_source), 360);
-CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(workers.sinks), 4440);
+CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(workers.sinks) - PART(workers.maintenance),
+        4440);
 /* not carried: crowd_ms, which is forgotten after a second; hooks and evidence that is being taken, whose end is waited
  * for; cgroups, which are found where they are */
 CARRIED(sizeof(struct spawner) - PART(workers) - PART(restart_files) - PART(supervisor) - PART(before) - PART(upgrade) -
                 PART(snapshot) - PART(hooks) - PART(crowd_ms) - PART(evidence) - PART(cgroups) - PART(control),
         456);
-CARRIED(PART(control), 88);
+CARRIED(PART(control), 96); /* passed is only while a request is served */
 CARRIED(sizeof(struct evidence_record), 560);
 #endif

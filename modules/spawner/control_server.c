@@ -96,19 +96,27 @@ client_ready(struct watch *watch, uint32_t events)
 	/* one octet more, to tell a longer message */
 	char extra;
 	struct iovec vectors[2] = {{&request, sizeof(request)}, {&extra, 1}};
-	struct msghdr head = {.msg_iov = vectors, .msg_iovlen = 2};
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr head = {
+		.msg_iov = vectors, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control)};
 
 	(void)events;
 	ssize_t len = recvmsg(watch->fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (len <= 0 || client->state != CLIENT_READING) {
-		client_close(client);
-		return;
-	}
+	struct control_server *server = client->server;
+	const struct cmsghdr *part = len >= 0 ? CMSG_FIRSTHDR(&head) : NULL;
+	server->passed = -1;
+	if (part != NULL && part->cmsg_type == SCM_RIGHTS && part->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&server->passed, CMSG_DATA(part), sizeof(int));
 	if (len != (ssize_t)sizeof(request))
 		memset(&request, 0, sizeof(request)); /* answered as what it is: no request of ours */
-	client_request(client, &request);
+	if (len <= 0 || client->state != CLIENT_READING)
+		client_close(client);
+	else
+		client_request(client, &request);
+	if (server->passed >= 0)
+		close(server->passed);
 }
 
 static void

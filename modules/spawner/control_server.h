@@ -45,6 +45,7 @@ struct control_server {
 	const struct control_events *events;
 	void *owner;
 	struct list clients;
+	int passed; /* while a request is served: the descriptor that came with it, or -1; it is closed afterwards */
 	uint64_t serving; /* whose request is being done: for an answer to him alone, later */
 	uint64_t last_id;
 };

@@ -58,11 +58,11 @@ option_value(const char *name, int argc, char **argv, int *at, bool *wrong)
 
 	if (strncmp(argv[*at], name, len) != 0)
 		return NULL;
-	if (argv[*at][len] == '=')
+	if (argv[*at][len] == '=' && argv[*at][len + 1] != '\0')
 		return argv[*at] + len + 1;
-	if (argv[*at][len] != '\0')
+	if (argv[*at][len] != '\0' && argv[*at][len] != '=')
 		return NULL;
-	if (*at + 1 < argc)
+	if (argv[*at][len] == '\0' && *at + 1 < argc && argv[*at + 1][0] != '\0')
 		return argv[++*at];
 	fprintf(stderr, "passenger serve: %s needs a value; see passenger serve --help\n", name);
 	*wrong = true;

@@ -231,6 +231,10 @@ fill_group(const struct snapshot_source *source, const struct app_config *app, u
 	group->min_instances = (uint32_t)app->min_instances;
 	group->max_instances = (uint32_t)app->max_instances;
 	group->roll = workers_roll(source->workers, app->id);
+	const struct roll_progress progress = workers_roll_progress(source->workers, app->id);
+	group->roll_replaced = progress.replaced;
+	group->roll_of = progress.of;
+	group->maintenance = source->workers->maintenance[app->id].len > 0;
 	group->generation = source->workers->generations[app->id];
 	group->protocol = app->type->protocol;
 	group->uid = app->uid;

@@ -173,6 +173,12 @@ open_static_files_dir(const struct app_config *app)
 }
 
 void
+tell_maintenance(struct spawner *spawner, const struct app_config *app)
+{
+	tell_long_text(spawner, app->id, MESSAGE_MAINTENANCE, buf_str(&spawner->workers.maintenance[app->id]));
+}
+
+void
 tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 {
 	const struct app_config *app = config_app_by_id(spawner->config, app_id);
@@ -186,8 +192,10 @@ tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 	tell(spawner, &message, folder_fd);
 	if (folder_fd >= 0)
 		close(folder_fd);
-	if (app != NULL)
+	if (app != NULL) {
 		tell_error_page(spawner, app);
+		tell_maintenance(spawner, app);
+	}
 }
 
 /* The report only where it may be shown. */

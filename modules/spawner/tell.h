@@ -25,6 +25,8 @@ void tell_everything(struct spawner *spawner);
 
 /* fd -1, or empty: there is none.  The descriptor stays the caller's. */
 void tell_long_text(struct spawner *spawner, uint32_t app_id, enum message_long_text which, struct str text);
+/* Whether the application is in maintenance, and its page. */
+void tell_maintenance(struct spawner *spawner, const struct app_config *app);
 /* A start has failed; cold: of a process that it knows (MESSAGE_SPAWN_FAILED). */
 void tell_failure(struct spawner *spawner, const struct app_config *app, const struct worker *cold,
                   const struct failure *failure, uint64_t wait_ms);

@@ -8,8 +8,10 @@
 #include "spawner/upgrade.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool
@@ -112,11 +114,18 @@ look_at_restart(const struct spawner *spawner, const struct app_config *app, str
 	const struct failure *failure = spawner->workers.attempts[app->id].last;
 	enum group_roll roll = workers_roll(&spawner->workers, app->id);
 
-	out->number += roll == ROLL_RUNNING ? 1 : 0;
+	if (roll == ROLL_RUNNING) {
+		const struct roll_progress progress = workers_roll_progress(&spawner->workers, app->id);
+		out->number++;
+		str_format(out->text, sizeof(out->text), "application %s: %u of %u processes replaced", app->name,
+		           progress.replaced, progress.of);
+	}
 	if (roll != ROLL_FAILED)
 		return true;
-	answer(out, CONTROL_FAILED, "application %s: the restart was given up, older processes serve on (error %s): %s",
-	       app->name, failure != NULL ? failure->id : "in the log", failure != NULL ? failure->summary : "");
+	bool serves = workers_of_app(&spawner->workers, app->id, WORKER_RUNNING) > 0;
+	answer(out, CONTROL_FAILED, "application %s: the restart was given up, %s (error %s): %s", app->name,
+	       serves ? "older processes serve on" : "and there is no older process",
+	       failure != NULL ? failure->id : "in the log", failure != NULL ? failure->summary : "");
 	return false;
 }
 
@@ -139,9 +148,62 @@ do_restart(struct spawner *spawner, const char *name, uint64_t how, struct contr
 		answer(out, CONTROL_NOT_FOUND, "there is no application %s", name);
 		return;
 	}
-	if ((how & CONTROL_RESTART_LOOK) == 0)
-		out->number = count;
+	out->code = CONTROL_OK;
+	if ((how & CONTROL_RESTART_LOOK) != 0)
+		return;
+	out->number = count;
 	answer(out, CONTROL_OK, "%zu application%s", count, count == 1 ? "" : "s");
+}
+
+/* Sealed, so that it does not change, and is no file on a disk that might not answer. */
+static bool
+read_page(int fd, struct buf *page)
+{
+	static const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+	struct stat stat;
+
+	if (fd < 0) {
+		buf_append_char(page, '\n');
+		return true;
+	}
+	if ((fcntl(fd, F_GET_SEALS) & seals) != seals || fstat(fd, &stat) != 0 || stat.st_size <= 0 ||
+	    stat.st_size > CONTROL_PAGE_BYTES)
+		return false;
+	buf_reserve(page, (size_t)stat.st_size);
+	ssize_t len = pread(fd, page->data, (size_t)stat.st_size, 0);
+	page->len = len > 0 ? (size_t)len : 0;
+	return page->len > 0;
+}
+
+static void
+do_maintenance(struct spawner *spawner, const struct control_request *request, int fd, struct control_answer *out)
+{
+	bool on = (request->number & CONTROL_MAINTENANCE_ON) != 0;
+	struct buf page = {0};
+	size_t count = 0;
+
+	if (on && !read_page(fd, &page)) {
+		buf_free(&page);
+		answer(out, CONTROL_BAD, "the page can not be taken: it has 1 to %d bytes", CONTROL_PAGE_BYTES);
+		return;
+	}
+	for (size_t i = 0; i < spawner->config->app_count; i++) {
+		const struct app_config *app = spawner->config->apps[i];
+		struct buf *now = &spawner->workers.maintenance[app->id];
+		if (!app->enabled || !app_is_meant(app, request->name, (request->number & CONTROL_RESTART_NAME) != 0))
+			continue;
+		count++;
+		buf_free(now);
+		buf_append_str(now, buf_str(&page));
+		tell_maintenance(spawner, app);
+		log_notice("application %s: maintenance %s", app->name, on ? "on: requests are answered 503" : "off");
+	}
+	buf_free(&page);
+	if (count == 0)
+		answer(out, CONTROL_NOT_FOUND, "there is no application %s", request->name);
+	else
+		answer(out, CONTROL_OK, "%zu application%s: maintenance %s", count, count == 1 ? "" : "s",
+		       on ? "on" : "off");
 }
 
 static void
@@ -213,6 +275,9 @@ control_request(struct control_server *server, const struct control_request *req
 		return true;
 	case CONTROL_RESTART:
 		do_restart(spawner, request->name, request->number, out);
+		return true;
+	case CONTROL_MAINTENANCE:
+		do_maintenance(spawner, request, server->passed, out);
 		return true;
 	case CONTROL_DETACH:
 		do_detach(spawner, request->number, out);

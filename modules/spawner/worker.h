@@ -158,6 +158,7 @@ struct workers {
 	struct worker_slot slots[SCOREBOARD_PROCESSES];
 	struct attempts attempts[SCOREBOARD_GROUPS];
 	struct capture_sink sinks[SCOREBOARD_GROUPS]; /* where the output of each application goes */
+	struct buf maintenance[SCOREBOARD_GROUPS];    /* MESSAGE_MAINTENANCE; empty: it is in none */
 	uint32_t generations[SCOREBOARD_GROUPS];      /* restarts of each application so far */
 };
 
@@ -169,6 +170,11 @@ bool workers_give_evidence(const struct workers *workers);
 uint32_t workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state);
 /* What its newest restart has come to. */
 enum group_roll workers_roll(const struct workers *workers, uint32_t app_id);
+/* How far it is: what it has replaced of those that there were. */
+struct roll_progress {
+	uint32_t replaced, of;
+};
+struct roll_progress workers_roll_progress(const struct workers *workers, uint32_t app_id);
 /* NULL when the slot does not hold this one (any more): both numbers come from the balancer. */
 struct worker *workers_by_serial(const struct workers *workers, uint32_t slot, uint64_t serial);
 /* A ready one, or NULL. */

@@ -100,3 +100,21 @@ worker_step(const struct worker *worker)
 		                                       : "becoming the application's user and program";
 	return steps[worker->app->readiness];
 }
+
+struct roll_progress
+workers_roll_progress(const struct workers *workers, uint32_t app_id)
+{
+	const struct scoreboard_group *board = &workers->board->groups[app_id];
+	uint32_t old = 0, of = atomic_load_explicit(&board->roll_size, memory_order_relaxed);
+
+	list_each (&workers->states[WORKER_RUNNING], node) {
+		const struct worker *worker = container_of(node, struct worker, node);
+		old += worker->app->id == app_id && worker->has_slot &&
+		       worker->record.generation < workers->generations[app_id] &&
+		       atomic_load_explicit(&workers->board->processes[worker->record.slot].ends_ms,
+		                            memory_order_relaxed) == 0;
+	}
+	if (of > SCOREBOARD_PROCESSES || of < old)
+		of = old;
+	return (struct roll_progress){of - old, of};
+}

@@ -185,6 +185,12 @@ intake_route(struct request *request, const struct http_request *http)
 		return false;
 	}
 	app = request->app;
+	const struct group *group = pool_group(request->traffic->pool, app->id);
+	if (group != NULL && group->long_texts[MESSAGE_MAINTENANCE].len > 0) {
+		request_fail(request, REQUEST_END_MAINTENANCE, 503,
+		             "This application is down for maintenance. Please try again in a few minutes.");
+		return false;
+	}
 	if (app->unlimited_concurrency_paths != NULL && route_is_unlimited(app, http->path))
 		request->kind = SESSION_UNLIMITED;
 	if (app->sticky_sessions)

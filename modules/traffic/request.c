@@ -30,6 +30,7 @@ static const char *const request_end_texts[REQUEST_END_N] = {
 	[REQUEST_END_NO_BYPASS] = "bypass not possible",
 	[REQUEST_END_SPAWN_FAILED] = "application failed to start",
 	[REQUEST_END_STOPPING] = "stopping",
+	[REQUEST_END_MAINTENANCE] = "in maintenance",
 	[REQUEST_END_CLIENT_GONE] = "client gone",
 	[REQUEST_END_CLIENT_SLOW] = "client too slow",
 	[REQUEST_END_PROCESS_GONE] = "process ended",
@@ -245,7 +246,11 @@ add_group(const struct request *request, struct error_page *page)
 		if (app->friendly_error_pages)
 			page->report = buf_str(&group->long_texts[MESSAGE_FAILURE_REPORT]);
 	}
-	if (page->status >= 500 && page->report.len == 0)
+	const struct buf *own = &group->long_texts[MESSAGE_MAINTENANCE];
+	if (request->end == REQUEST_END_MAINTENANCE && own->len > 1) {
+		page->custom = buf_str(own);
+		page->format = ERROR_FORMAT_HTML;
+	} else if (page->status >= 500 && page->report.len == 0)
 		page->custom = buf_str(&group->long_texts[MESSAGE_ERROR_PAGE]);
 }
 
@@ -272,7 +277,10 @@ request_fail(struct request *request, enum request_end end, uint16_t status, con
 	struct buf out = {0};
 	add_group(request, &page);
 	error_page(&out, &page);
-	answer_ourselves(request, status, error_page_type(page.format), error_page_fields(status), buf_str(&out));
+	answer_ourselves(request, status, error_page_type(page.format),
+	                 end == REQUEST_END_MAINTENANCE ? STR("Retry-After: 60\r\nCache-Control: no-store\r\n")
+	                                                : error_page_fields(status),
+	                 buf_str(&out));
 	buf_free(&out);
 }
 
