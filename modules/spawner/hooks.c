@@ -84,6 +84,9 @@ hook_due(struct timer *timer)
 	log_warn("%s: the program has not ended within %llu s and is killed", hook->title,
 	         (unsigned long long)hook->hooks->time_ms / 1000);
 	child_signal_group(&hook->child, SIGKILL);
+	/* at the end of passenger those that wait behind one that hangs are left out */
+	while (hook->hooks->time_ms == HOOKS_LAST_MS && hook->hooks->waiting.count > 0)
+		hook_end(container_of(list_first(&hook->hooks->waiting), struct hook, node));
 }
 
 /* `passenger exec` becomes the program; what it has to complain of stands between the program's own output. */
@@ -194,6 +197,8 @@ hooks_run(struct hooks *hooks, const struct app_config *app, enum config_hook nu
 void
 hooks_hurry(struct hooks *hooks)
 {
+	if (hooks->time_ms == HOOKS_LAST_MS)
+		return;
 	hooks->time_ms = HOOKS_LAST_MS;
 	list_each (&hooks->running, node)
 		timer_set(hooks->loop, &container_of(node, struct hook, node)->timer, HOOKS_LAST_MS);
