@@ -221,3 +221,22 @@ while True:
                        'concurrency': 1})
     assert p.get('/').text == 'ok' and p.get('/').text == 'ok'
     assert stat.S_ISSOCK(os.stat('/proc/%d/fd/3' % p.processes()[0]['pid']).st_mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['uvicorn-socket', 'gunicorn-descriptor'])
+def test_upgrade(box, name):
+    """A new version of passenger takes over: same processes, same doors; then each is replaced, and its folder with it."""
+    options = section(box, name)
+    command = options.pop('command')
+    p = box.start(runtimes={'server': {'command': command}}, apps={'main': dict(options, type='server')})
+    door = p.doors()[0]
+    folders = programs_left(p)
+    done = box.run('upgrade', '--instance-dir', p.instance_dir)
+    assert done.returncode == 0, done
+    assert pid_of(p.get('/')) == pid_of(door.request('/')) == door.pid
+    done = box.run('restart', 'main', '--instance-dir', p.instance_dir, '--wait')
+    assert done.returncode == 0, done
+    wait_until(lambda: pids(p) and door.pid not in pids(p), 10, 'another process')
+    assert pid_of(p.get('/')) in pids(p)
+    wait_until(lambda: len(programs_left(p)) == len(folders) and (not folders or programs_left(p) != folders), 5, 'folders')
