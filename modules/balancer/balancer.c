@@ -133,8 +133,14 @@ balancer_warmed(struct traffic *traffic, struct process *process, const char *wh
 {
 	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
 	struct message message;
-	if (process->state != PROCESS_WARMING || balancer->state == BALANCER_HANDING_OVER)
+	if (process->state != PROCESS_WARMING)
 		return;
+	if (balancer->state == BALANCER_HANDING_OVER) {
+		/* the other one tells the spawner; who waits here waits for no more than this */
+		if (why == NULL)
+			pool_warmed(process);
+		return;
+	}
 	message_init(&message, MESSAGE_WARMED);
 	message.slot = process->record.slot;
 	message.serial = process->record.serial;

@@ -230,6 +230,39 @@ def test_a_package_is_upgraded(box, monkeypatch):
     assert exe(p) == installed + ' (deleted)' and facts(p) == before and p.get('/hello').status == 200
 
 
+SLOW = {
+    'smart': {'type': 'ruby', 'spawn_method': 'smart'},
+    'direct': {'type': 'ruby', 'spawn_method': 'direct'},
+    'warmed': {'type': 'ruby', 'warmup_uris': '/?1'},
+    'command': {'type': 'command', 'command': '/usr/bin/python3 slow.py'},
+}
+
+
+@pytest.mark.parametrize('how', SLOW)
+def test_a_start_goes_on(box, how):
+    """A process that is being started, and who waits for it, notice nothing."""
+    root = box.rack('slow', '$stdout.write("half a li"); $stdout.flush; sleep 1; puts "ne"\n' + COUNTER)
+    box.write('slow/slow.py', 'import runpy, sys, time\nprint("half a li", end="", flush=True)\ntime.sleep(1)\n'
+              'print("ne", flush=True)\nsys.argv = ["origin.py"]\nrunpy.run_path(%r, run_name="__main__")\n'
+              % os.path.join(passenger.COMMAND_APPS, 'origin.py'))
+    p = box.start(apps={'main': {'root': root, 'min_instances': 0, 'max_instances': 1, 'start_timeout': '20s', **SLOW[how]}}, processes=0)
+    front = p.front
+    with p.connect(20) as waiting:
+        waiting.start('GET', '/hello')
+        wait_until(lambda: '(spawning 1' in p.text() or p.processes(), 10, 'a start')
+        upgrade(p)
+        with p.connect(20) as another:
+            another.start('GET', '/hello')
+            assert another.response().status == 200 and waiting.response().status == 200
+    wait_alone(p)
+    assert p.front == front and len(p.processes()) == 1
+    assert len(re.findall('process \\d+ is ready', p.log())) == 1
+    assert len(re.findall('half a line', p.log())) == 1
+    pid = p.processes()[0]['pid']
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: p.get('/hello', timeout=20).status == 200, 20, 'another one')
+
+
 def test_one_at_a_time(box, shop):
     """While requests of before run there is no second upgrade; a stop in the middle of it stops all."""
     p = shop
