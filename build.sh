@@ -20,7 +20,7 @@ readonly PACKAGES_CHECK=(clang-format clang-tidy shellcheck python3)
 readonly PACKAGES_FUZZ=(clang libclang-rt-14-dev)
 readonly PACKAGES_TEST=(libcmocka-dev python3 python3-pytest python3-requests apache2 ruby-sinatra nodejs
 	curl procps iproute2 python3-flask python3-django python3-uvloop python3-pytest-xdist
-	uvicorn python3-websockets gunicorn puma php-cli)
+	uvicorn python3-websockets gunicorn puma php-cli ruby-rails ruby-sqlite3)
 readonly PACKAGES_IMAGES=(podman buildah runc debootstrap) # the full test builds the Dockerfile's images with them
 readonly PACKAGES_BENCH=(python3 apache2 libapache2-mod-passenger nginx wrk)
 
