@@ -88,6 +88,8 @@ class Control:
 		self.socket.set_inheritable(False)
 		self.rest = b""
 		self.loop = None
+		# It is to finish as for a stop, and then to be the preloader.
+		self.preload = False
 
 	# `name NUL value NUL` pairs up to an empty name.
 	def read_arguments(self):
@@ -115,14 +117,18 @@ class Control:
 			pass
 
 	def watch(self, stop):
-		threading.Thread(target=self.run, args=(take_lifeline(), stop), name="passenger control", daemon=True).start()
+		self.lifeline = take_lifeline()
+		self.watcher = threading.Thread(target=self.run, args=(stop,), name="passenger control", daemon=True)
+		self.watcher.start()
 
-	def run(self, lifeline, stop):
+	# Ends at the command to preload: what comes then is the preloader's.
+	def run(self, stop):
+		lifeline = self.lifeline
 		poll = select.poll()
 		poll.register(lifeline, select.POLLIN)
 		poll.register(self.socket, select.POLLIN)
 		self.obey()
-		while True:
+		while not self.preload:
 			for fd, _ in poll.poll():
 				try:
 					data = os.read(fd, 4096)
@@ -135,12 +141,14 @@ class Control:
 				elif fd != lifeline:
 					self.rest += data
 					self.obey()
+		stop.ask()
 
 	def obey(self):
 		*lines, self.rest = self.rest.split(b"\n")
 		self.rest = self.rest[:4096]
 		if b"BACKTRACE" in lines:
 			report(self.backtraces())
+		self.preload = b"PRELOAD" in lines
 
 	# The stacks of all threads, and of what an event loop has in hand.
 	def backtraces(self):
@@ -187,6 +195,12 @@ class Stop:
 		if not preloads:
 			self.waker, self.alarm = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 		os.register_at_fork(after_in_child=self.forget)
+
+	# All is finished; from here on there is nobody who looks.
+	def over(self):
+		self.serving = False
+		os.close(self.waker)
+		os.close(self.alarm)
 
 	# From any thread and from a signal handler. Before READY nobody looks at asked.
 	def ask(self, status=0):
@@ -736,6 +750,7 @@ class Server:
 		self.bypass = arguments.get("direct_bypass") == "on"
 		self.threads = thread_count(arguments)
 		self.concurrency = self.threads
+		self.connections = set()
 		self.environ = {
 			"wsgi.version": (1, 0),
 			"wsgi.url_scheme": "http",
@@ -750,6 +765,17 @@ class Server:
 
 	def prepare(self):
 		return None
+
+	# After run, when the process goes on: no thread of ours does.
+	def close(self):
+		close_listener(self.listener)
+		for connection in list(self.connections):
+			try:
+				connection.socket.shutdown(socket.SHUT_RDWR)
+			except OSError:
+				pass
+		while any(name.startswith("passenger connection") for name in other_threads()):
+			select.select((), (), (), 0.005)
 
 	def accept(self):
 		try:
@@ -893,6 +919,7 @@ class SoloServer(Server):
 		for fd, _ in epoll.poll(0):
 			if fd in connections:
 				self.serve(connections[fd])
+		epoll.close()
 
 	def serve(self, connection):
 		try:
@@ -915,7 +942,6 @@ class SoloServer(Server):
 # threads. The main thread accepts.
 class ThreadedServer(Server):
 	def run(self):
-		self.connections = set()
 		self.active = set()
 		self.places = queue.SimpleQueue()
 		for _ in range(self.threads):
@@ -987,6 +1013,13 @@ class ThreadedServer(Server):
 			self.places.put(None)
 
 
+# Descriptor 3 stays taken, so that nothing else gets its number.
+def close_listener(listener):
+	null = os.open(os.devnull, os.O_RDONLY)
+	os.dup2(null, listener.detach(), False)
+	os.close(null)
+
+
 def thread_count(arguments):
 	text = arguments.get("thread_count") or "1"
 	if not DIGITS(text) or not 1 <= int(text) <= 99999:
@@ -1043,6 +1076,9 @@ class AsgiServer:
 			self.stop.wake()
 		self.loop.run_until_complete(self.serve())
 		self.loop.close()
+
+	def close(self):
+		close_listener(self.listener)
 
 	# The loop holds its tasks by weak references only.
 	def spawn(self, coroutine):
@@ -1757,15 +1793,16 @@ class Preloader:
 	# Above the places of the new process's own.
 	SPARE_FD = 10
 
-	def __init__(self, control):
+	def __init__(self, control, lifeline):
 		self.pid = os.getpid()
+		self.control = control
 		self.socket = control.socket
-		self.lifeline = take_lifeline()
+		self.lifeline = lifeline
 
 	# A fork takes no thread along but its own.
 	def warn_of_threads(self):
 		count = len(os.listdir("/proc/self/task")) - 1
-		names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+		names = other_threads()
 		if count:
 			report("*** The application started threads while it was loaded: %d%s. The processes that are forked "
 				"have none of them, and what these hold locked stays locked there. Start them from "
@@ -1774,6 +1811,9 @@ class Preloader:
 
 	# Ends with the process; returns in each that it has forked.
 	def run(self):
+		gc.collect()
+		gc.freeze()
+		self.control.tell("READY preloader=1\n")
 		poll = select.poll()
 		poll.register(self.lifeline, select.POLLIN)
 		poll.register(self.socket, select.POLLIN)
@@ -1852,11 +1892,28 @@ def preload(control, arguments, stop):
 	except BaseException as error:
 		refuse(control, error)
 	stop.install_signals()
-	preloader = Preloader(control)
+	preloader = Preloader(control, take_lifeline())
 	preloader.warn_of_threads()
-	control.tell("READY preloader=1\n")
 	preloader.run()
 	return application
+
+
+def other_threads():
+	return [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+
+
+# It has served and goes on as the preloader, unless a thread of the application's would be
+# forked in the middle of something: then it just ends, as a process that is to stop does.
+def preload_warm(control, stop, server):
+	control.watcher.join()
+	server.close()
+	stop.over()
+	names = other_threads()
+	if names:
+		report("*** This process can not be the preloader (refork_after_requests), since threads of the application "
+			"run in it: %s (process %d)\n" % (", ".join(names), os.getpid()))
+		sys.exit(stop.status)
+	Preloader(control, control.lifeline).run()
 
 
 # application: loaded already, by the preloader that forked us.
@@ -1911,7 +1968,10 @@ def main(application=None):
 	control.watch(stop)
 	server = start(control, arguments, stop, application)
 	server.run()
-	sys.exit(stop.status)
+	if not (application and control.preload) or stop.status:
+		sys.exit(stop.status)
+	preload_warm(control, stop, server)
+	main(application)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,10 @@ module PhusionPassenger
 				text.to_i
 			end
 
+			def preloader_title
+				"Passenger AppPreloader: #{app_root}"
+			end
+
 			def title
 				"Passenger RubyApp: #{app_root} (#{environment})"
 			end
@@ -207,33 +211,40 @@ module PhusionPassenger
 				tell("ERROR #{summary.gsub(/[\r\n\0]+/, " ")[0, 1000]}\n")
 			end
 
-			# stop is called once, from the watching thread, when descriptor 0
+			# stop is asked for once, from the watching thread, when descriptor 0
 			# ends. The application's own STDIN becomes /dev/null: nothing it
 			# reads there could ever come, and what it starts must not hold our pipe.
 			def watch(stop)
-				lifeline = Control.lifeline
-				thread = Thread.new { watch_loop(lifeline, stop) }
-				thread.name = "passenger control"
-				thread.report_on_exception = true
+				@watcher = Thread.new(lifeline) { |io| watch_loop(io, stop) }
+				@watcher.name = "passenger control"
+				@watcher.report_on_exception = true
+			end
+
+			# The watching thread has handed over: see watch_loop.
+			def unwatch
+				@watcher.join
 			end
 
 			# The end of descriptor 0, for us alone: see watch.
-			def self.lifeline
-				io = STDIN.dup
-				io.close_on_exec = true
-				STDIN.reopen(File::NULL)
-				io
+			def lifeline
+				@lifeline ||= STDIN.dup.tap do |io|
+					io.close_on_exec = true
+					STDIN.reopen(File::NULL)
+				end
 			end
 
 			private
 
+			# Ends at the command to preload: what comes then is the preloader's.
 			def watch_loop(lifeline, stop)
 				watched = [lifeline, @socket]
 				until watched.empty?
 					IO.select(watched)[0].each do |io|
-						next if io.equal?(@socket) ? read_commands : read_lifeline(io)
+						more = io.equal?(@socket) ? read_commands : read_lifeline(io)
+						return stop.ask_to_preload if more == :preload
+						next if more
 						watched.delete(io)
-						stop.call unless io.equal?(@socket)
+						stop.ask unless io.equal?(@socket)
 					end
 				end
 			end
@@ -251,6 +262,7 @@ module PhusionPassenger
 				@line << piece
 				while (line = @line.slice!(/\A[^\n]*\n/))
 					Backtraces.print if line == "BACKTRACE\n"
+					return :preload if line == "PRELOAD\n"
 				end
 				@line.clear if @line.bytesize > 4096
 				true
@@ -280,6 +292,22 @@ module PhusionPassenger
 			# From here on there is somebody who looks at asked?.
 			def serving!
 				@serving = true
+			end
+
+			# To finish as for a stop, and then to be the preloader.
+			def ask_to_preload
+				@preload = true
+				ask
+			end
+
+			def preload?
+				@preload && @status == 0
+			end
+
+			# All is finished; from here on there is nobody who looks.
+			def over
+				@serving = false
+				[@waker, @alarm].each(&:close)
 			end
 
 			# From any thread and from a signal handler.
@@ -1526,6 +1554,12 @@ module PhusionPassenger
 				nil
 			end
 
+			# Descriptor 3 stays taken, so that nothing else gets its number.
+			def close_listener
+				@listener.autoclose = false
+				File.open(File::NULL) { |null| IO.for_fd(LISTENER_FD, autoclose: false).reopen(null) }
+			end
+
 			def report_bad_frame(error)
 				STDERR.write("*** The request on the session socket was not understood (#{error.message}); the connection is closed (process #{Process.pid})\n")
 			rescue SystemCallError, IOError
@@ -1548,6 +1582,12 @@ module PhusionPassenger
 					IO.select(@watched)[0].each { |io| attend(io) }
 				end
 				finish
+			end
+
+			# After run, when the process goes on.
+			def close
+				close_listener
+				@connections.each_value(&:close)
 			end
 
 			private
@@ -1672,6 +1712,17 @@ module PhusionPassenger
 				finish
 			end
 
+			# After run, when the process goes on: no thread of ours does.
+			def close
+				close_listener
+				@lock.synchronize { @connections.keys }.each do |io|
+					io.shutdown
+				rescue IOError, SystemCallError
+					nil # it is closed already
+				end
+				sleep 0.005 until @lock.synchronize { @connections.empty? }
+			end
+
 			private
 
 			def add(connection)
@@ -1745,7 +1796,7 @@ module PhusionPassenger
 		module Preloader
 			# Ends with the process.
 			def self.run(control, application)
-				@lifeline = Control.lifeline
+				@lifeline = control.lifeline
 				socket = control.socket
 				socket.autoclose = false # the child has another one there
 				warm_up
@@ -1808,6 +1859,7 @@ module PhusionPassenger
 
 			# A connection must not be shared by processes; each makes its own. On the thread that may have one.
 			def self.disconnect
+				::Sequel::DATABASES.each(&:disconnect) if defined?(::Sequel::DATABASES)
 				return unless defined?(::ActiveRecord::Base)
 				all = ::ActiveRecord::VERSION::STRING.to_f < 7.1 ? [] : [:all]
 				::ActiveRecord::Base.connection_handler.clear_all_connections!(*all)
@@ -1837,14 +1889,20 @@ module PhusionPassenger
 			STDERR.sync = true
 			# A service often runs without a locale; applications are written in UTF-8.
 			Encoding.default_external = Encoding::UTF_8 if Encoding.default_external == Encoding::US_ASCII
-			Process.setproctitle(preloads ? "Passenger AppPreloader: #{arguments.app_root}" : arguments.title)
+			Process.setproctitle(preloads ? arguments.preloader_title : arguments.title)
 			stop = Stop.new(preloads)
 			stop.install_signals
 			Backtraces.install_signals
-			control.watch(stop.method(:ask)) unless preloads
+			control.watch(stop) unless preloads
 			server = start(control, arguments, stop, application, preloads)
 			server.run
-			quit(stop)
+			tell_of_end
+			exit(stop.status) unless application && stop.preload?
+			Process.setproctitle(arguments.preloader_title)
+			server.close
+			control.unwatch
+			stop.over
+			Preloader.run(control, application)
 		end
 
 		# A fork is killed with the spawner only when it asks for that itself
@@ -1897,15 +1955,12 @@ module PhusionPassenger
 		end
 		private_class_method :refuse
 
-		def self.quit(stop)
-			begin
-				PhusionPassenger.call_event(:stopping_worker_process)
-			rescue StandardError => error
-				ErrorReport.log(error, "in on_event(:stopping_worker_process)")
-			end
-			exit(stop.status)
+		def self.tell_of_end
+			PhusionPassenger.call_event(:stopping_worker_process)
+		rescue StandardError => error
+			ErrorReport.log(error, "in on_event(:stopping_worker_process)")
 		end
-		private_class_method :quit
+		private_class_method :tell_of_end
 	end
 end
 

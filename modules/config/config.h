@@ -116,6 +116,7 @@ struct app_config {
 	char **type_values; /* parallel to type->options: text as written (validated), or the default, or NULL */
 
 	int spawn_method;                                  /* enum config_spawn_method; see app_config_preloads() */
+	int64_t refork_after_requests;                     /* 0: never */
 	uint64_t max_preloader_idle_time_ms;               /* 5 m; 0: never */
 	uint64_t start_timeout_ms;                         /* 90 s */
 	int64_t min_instances;                             /* 1 */

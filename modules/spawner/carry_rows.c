@@ -127,6 +127,7 @@ static const struct state_field worker_fields[] = {
 	STATE_MEMORY_ROW(worker, failure, sizeof(struct failure)),
 	PLAIN(worker, preloader),
 	PLAIN(worker, forks),
+	PLAIN(worker, reforks),
 	PLAIN(worker, another_port),
 	PLAIN(worker, drain_ms),
 	PLAIN(worker, term_ms),
@@ -165,7 +166,7 @@ const struct state_table carry_text_table = STATE_TABLE(text_fields);
 #define PART(field) sizeof(((struct spawner *)0)->field)
 
 #if __SIZEOF_POINTER__ == 8
-CARRIED(sizeof(struct worker), 5120);
+CARRIED(sizeof(struct worker), 5128);
 CARRIED(sizeof(struct capture), 240);
 CARRIED(sizeof(struct attempts), 56);
 CARRIED(sizeof(struct failure), 1936);
@@ -177,13 +178,14 @@ CARRIED(sizeof(struct supervisor), 256);
 CARRIED(sizeof(struct control_client), 136);
 CARRIED(sizeof(struct config_source), 64);
 CARRIED(sizeof(struct snapshot_source), 360);
-CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(workers.sinks) - PART(workers.maintenance),
-        4440);
-/* not carried: crowd_ms, which is forgotten after a second; hooks and evidence that is being taken, whose end is waited
+CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(workers.sinks) - PART(workers.maintenance) -
+                PART(workers.chosen),
+        4504);
+/* not carried: chosen, without which there may be one try more; crowd_ms, which is forgotten after a second; hooks and evidence that is being taken, whose end is waited
  * for; cgroups, which are found where they are */
 CARRIED(sizeof(struct spawner) - PART(workers) - PART(restart_files) - PART(supervisor) - PART(before) - PART(upgrade) -
                 PART(snapshot) - PART(hooks) - PART(crowd_ms) - PART(evidence) - PART(cgroups) - PART(control),
-        456);
+        488);
 CARRIED(PART(control), 96); /* passed is only while a request is served */
 CARRIED(sizeof(struct evidence_record), 560);
 #endif

@@ -82,6 +82,7 @@ struct spawner {
 	struct cgroups cgroups;
 	struct timer sampling; /* CPU figures, while there are processes */
 	struct timer strays;   /* looks for what ended applications left behind */
+	struct timer refork;   /* looks for processes that are warm enough, see refork.h */
 	char instance_name[80];
 };
 

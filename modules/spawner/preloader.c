@@ -210,7 +210,10 @@ fork_worker(struct worker *preloader, struct worker *worker)
 	int on = 1;
 
 	worker->forks++;
-	str_cut_z(worker->preloader, sizeof(worker->preloader), str_from(preloader->record.gupid));
+	/* the mark that the kernel shows of all of them is the first one's */
+	str_cut_z(worker->preloader, sizeof(worker->preloader),
+	          str_from(preloader->preloader[0] != '\0' ? preloader->preloader : preloader->record.gupid));
+	worker->reforks = preloader->reforks;
 	str_cut_z(worker->user, sizeof(worker->user), str_from(preloader->user));
 	if (launch_make_ends(worker, &ends, sentence)) {
 		const int fds[SENT_FDS] = {ends.stdin_read, ends.output_write, worker->listen_fd, ends.control_child};
@@ -269,15 +272,19 @@ idle_due(struct timer *timer)
 }
 
 static void
-is_ready(struct worker *preloader)
+wait_for_work(struct worker *preloader)
 {
-	struct loop *loop = preloader->table->loop;
-
-	log_notice("application %s: preloader %d is ready after %llu ms", preloader->app->name, preloader->child.pid,
-	           (unsigned long long)(loop->now_ms - preloader->launched_ms));
 	preloader->probe.due = idle_due;
 	if (preloader->app->max_preloader_idle_time_ms > 0)
-		timer_set(loop, &preloader->probe, preloader->app->max_preloader_idle_time_ms);
+		timer_set(preloader->table->loop, &preloader->probe, preloader->app->max_preloader_idle_time_ms);
+}
+
+static void
+is_ready(struct worker *preloader)
+{
+	log_notice("application %s: preloader %d is ready after %llu ms", preloader->app->name, preloader->child.pid,
+	           (unsigned long long)(preloader->table->loop->now_ms - preloader->launched_ms));
+	wait_for_work(preloader);
 	serve(preloader->table, preloader->app->id);
 }
 
@@ -328,6 +335,21 @@ preloader_go_on(struct workers *workers, uint32_t app_id)
 }
 
 void
+preloader_take(struct worker *worker)
+{
+	struct workers *workers = worker->table;
+
+	timer_cancel(workers->loop, &worker->timer);
+	workers->events->gone(worker, "became the preloader");
+	worker_give_back(worker);
+	worker->role = &preloader_role;
+	worker_move(worker, WORKER_RUNNING);
+	worker->record.generation = workers->generations[worker->app->id] + 1;
+	worker->reforks++;
+	wait_for_work(worker);
+}
+
+void
 preloader_spawn(struct workers *workers, const struct app_config *app)
 {
 	if (!app_config_preloads(app)) {
@@ -344,7 +366,7 @@ preloader_renew(struct workers *workers, uint32_t app_id)
 	for (size_t state = WORKER_STARTING; state <= WORKER_RUNNING; state++) {
 		list_each (&workers->states[state], node) {
 			struct worker *worker = container_of(node, struct worker, node);
-			if (worker->role == &preloader_role && worker->app->id == app_id) {
+			if (worker->role == &preloader_role && worker->app->id == app_id && !is_current(worker)) {
 				worker_retire_within(worker, STOP_DRAIN_MS, WORKER_TERM_MS);
 			} else if (is_wanted(worker, app_id)) {
 				/* who has not said hello yet would come with the old code */

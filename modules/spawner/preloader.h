@@ -36,6 +36,9 @@ void preloader_renew(struct workers *workers, uint32_t app_id);
 void preloader_restore(struct worker *worker, bool is_preloader, int control_fd);
 /* When all are there again: who waits is served. */
 void preloader_go_on(struct workers *workers, uint32_t app_id);
+/* It has served until now, and is the preloader from now on.  Before restart_begin(), which lets
+ * the one before go. */
+void preloader_take(struct worker *worker);
 
 /* 0: none. */
 int32_t preloader_pid(const struct workers *workers, uint32_t app_id);

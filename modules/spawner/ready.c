@@ -80,9 +80,12 @@ control_line(struct worker *worker, struct str line)
 	struct str error;
 	bool bypass;
 
+	enum ready_line kind = ready_line_read(line, &concurrency, &bypass, &error);
+	if (worker->state == WORKER_BECOMING && kind == READY_LINE_READY)
+		worker->table->events->preloads(worker);
 	if (worker->state != WORKER_STARTING)
-		return; /* nothing that it says after READY means anything yet */
-	switch (ready_line_read(line, &concurrency, &bypass, &error)) {
+		return; /* nothing else that it says after READY means anything yet */
+	switch (kind) {
 	case READY_LINE_READY:
 		worker_ready(worker, concurrency, bypass);
 		break;

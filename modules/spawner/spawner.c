@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "spawner/ending.h"
 #include "spawner/preloader.h"
+#include "spawner/refork.h"
 #include "spawner/reload.h"
 #include "spawner/reached.h"
 #include "spawner/restart.h"
@@ -132,7 +133,7 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 		break;
 	case MESSAGE_RETIRE:
 		/* one that is gone meanwhile: it was told, the messages crossed */
-		if (worker != NULL)
+		if (worker != NULL && !refork_turn(worker))
 			worker_retire_within(worker,
 			                     message->number < worker->app->drain_timeout_ms
 			                             ? message->number
@@ -242,6 +243,7 @@ worker_is_ready(struct worker *worker)
 	struct spawner *spawner = worker->table->owner;
 
 	tell_process(spawner, worker);
+	refork_watch(spawner, worker);
 	if (!timer_is_set(&spawner->sampling))
 		timer_set(&spawner->loop, &spawner->sampling, spawner->config->analytics_collection_rate_ms);
 }
@@ -363,6 +365,7 @@ static const struct worker_events worker_events = {
 	.limit = reached_limit,
 	.reaped = reached_end,
 	.gone = worker_is_gone,
+	.preloads = refork_done,
 	.ended = worker_has_ended,
 };
 
@@ -423,6 +426,7 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	hooks_init(&spawner->hooks);
 	spawner->sampling.due = sampling_due;
 	spawner->strays.due = ending_strays_due;
+	spawner->refork.due = refork_due;
 }
 
 static bool
@@ -531,6 +535,7 @@ begin_again(struct spawner *spawner, const struct spawner_start *start)
 	children_reap(&spawner->children);
 	timer_set(&spawner->loop, &spawner->sampling, spawner->config->analytics_collection_rate_ms);
 	timer_set(&spawner->loop, &spawner->strays, 1);
+	timer_set(&spawner->loop, &spawner->refork, 1);
 	return true;
 }
 

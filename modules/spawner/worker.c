@@ -15,19 +15,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The one place that writes the state. */
-static void
+void
 worker_move(struct worker *worker, enum worker_state state)
 {
+#define TO(state) [WORKER_##state] = true
 	static const bool legal[WORKER_STATE_N][WORKER_STATE_N] = {
-		[WORKER_STARTING] = {[WORKER_RUNNING] = true, [WORKER_FAILED] = true, [WORKER_KILLED] = true},
-		[WORKER_RUNNING] =
-			{[WORKER_RETIRING] = true, [WORKER_FAILED] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
-		[WORKER_RETIRING] = {[WORKER_TERMINATING] = true, [WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
-		[WORKER_TERMINATING] = {[WORKER_CONDEMNED] = true, [WORKER_KILLED] = true},
-		[WORKER_CONDEMNED] = {[WORKER_KILLED] = true},
-		[WORKER_FAILED] = {[WORKER_STARTING] = true, [WORKER_KILLED] = true},
+		[WORKER_STARTING] = {TO(RUNNING), TO(FAILED), TO(KILLED)},
+		[WORKER_RUNNING] = {TO(CHOSEN), TO(RETIRING), TO(FAILED), TO(CONDEMNED), TO(KILLED)},
+		[WORKER_CHOSEN] = {TO(BECOMING), TO(RETIRING), TO(CONDEMNED), TO(KILLED)},
+		[WORKER_BECOMING] = {TO(RUNNING), TO(RETIRING), TO(CONDEMNED), TO(KILLED)},
+		[WORKER_RETIRING] = {TO(TERMINATING), TO(CONDEMNED), TO(KILLED)},
+		[WORKER_TERMINATING] = {TO(CONDEMNED), TO(KILLED)},
+		[WORKER_CONDEMNED] = {TO(KILLED)},
+		[WORKER_FAILED] = {TO(STARTING), TO(KILLED)},
 	};
+#undef TO
 
 	assert(legal[worker->state][state]);
 	list_remove(&worker->node);
@@ -57,18 +59,6 @@ slot_take(struct worker *worker)
 	return false;
 }
 
-static void
-slot_give_back(struct worker *worker)
-{
-	struct worker_slot *slot = &worker->table->slots[worker->record.slot];
-
-	if (!worker->has_slot)
-		return;
-	slot->worker = NULL;
-	slot->rests_until_ms = worker->table->loop->now_ms + WORKER_SLOT_REST_MS;
-	worker->has_slot = false;
-}
-
 /* --- the end --------------------------------------------------------------------- */
 
 static void
@@ -91,21 +81,32 @@ close_control(struct worker *worker)
 }
 
 void
-worker_reset(struct worker *worker)
+worker_give_back(struct worker *worker)
 {
+	struct workers *workers = worker->table;
 	const char *name = strrchr(worker->record.socket_path, '/');
 
+	close_fd(&worker->door_fd);
+	if (name != NULL)
+		unlinkat(workers->apps_fd, name + 1, 0);
+	if (name != NULL && worker->app->readiness == APP_READY_SOCKET)
+		place_remove(workers->programs_fd, name + 1);
+	worker->record.socket_path[0] = '\0';
+	close_fd(&worker->listen_fd);
+	if (!worker->has_slot)
+		return;
+	workers->slots[worker->record.slot] = (struct worker_slot){NULL, workers->loop->now_ms + WORKER_SLOT_REST_MS};
+	worker->has_slot = false;
+}
+
+void
+worker_reset(struct worker *worker)
+{
 	close_control(worker);
 	close_fd(&worker->stdin_fd);
 	close_fd(&worker->error_fd);
 	close_fd(&worker->plan_fd);
-	close_fd(&worker->door_fd);
-	if (name != NULL)
-		unlinkat(worker->table->apps_fd, name + 1, 0);
-	if (name != NULL && worker->app->readiness == APP_READY_SOCKET)
-		place_remove(worker->table->programs_fd, name + 1);
-	worker->record.socket_path[0] = '\0';
-	close_fd(&worker->listen_fd);
+	worker_give_back(worker);
 	capture_free(&worker->capture);
 	buf_free(&worker->control_out);
 	timer_cancel(worker->table->loop, &worker->timer);
@@ -128,7 +129,6 @@ worker_end(struct worker *worker)
 	struct workers *workers = worker->table;
 
 	worker_reset(worker);
-	slot_give_back(worker);
 	list_remove(&worker->node);
 	if (worker->role != NULL)
 		worker->role->ended(worker);
@@ -294,8 +294,12 @@ worker_due(struct timer *timer)
 	case WORKER_FAILED:
 		failed_due(worker);
 		break;
+	case WORKER_BECOMING:
+		worker_retire_within(worker, 0, WORKER_TERM_MS);
+		break;
 	case WORKER_RUNNING:
 	case WORKER_CONDEMNED:
+	case WORKER_CHOSEN:
 	case WORKER_KILLED:
 	case WORKER_STATE_N:
 		break;
@@ -309,7 +313,7 @@ worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 		worker_kill(worker, NULL);
 		return;
 	}
-	if (worker->state == WORKER_RUNNING) {
+	if (worker->state <= WORKER_BECOMING) {
 		worker_move(worker, WORKER_RETIRING);
 		close_fd(&worker->stdin_fd);
 		/* a program of its own does not know our stdin */

@@ -20,6 +20,9 @@
  * taken (evidence.h), then it is KILLED.  So is one that does not stop at SIGTERM in its time.
  * One that has to answer warmup_uris is cold until the balancer says that it has: it may still fail then.
  *
+ * A RUNNING one may also become its application's preloader (refork.h): CHOSEN until the balancer has
+ * drained it, BECOMING until it says READY once more; then it is RUNNING again, in that role.
+ *
  * A preloader (preloader.h) is a worker without door and slot.  A process that it is to fork is STARTING
  * without a pid until it has said hello.
  *
@@ -51,6 +54,8 @@ enum {
 enum worker_state {
 	WORKER_STARTING,
 	WORKER_RUNNING,
+	WORKER_CHOSEN,
+	WORKER_BECOMING,
 	WORKER_RETIRING,
 	WORKER_TERMINATING,
 	WORKER_CONDEMNED, /* it has reached a limit: evidence is taken, then it is killed */
@@ -109,6 +114,7 @@ struct worker {
 	const struct worker_role *role;       /* NULL: it serves requests */
 	char preloader[40];                   /* gupid of the one that forked it; "": none */
 	uint32_t forks;                       /* how often a preloader was told to fork it */
+	uint32_t reforks;                     /* how many warm processes are among its forefathers */
 	bool another_port;                    /* FAILED, but only the port was to blame */
 	uint64_t drain_ms, term_ms;           /* rungs of the ladder */
 	bool has_slot;
@@ -129,6 +135,7 @@ struct worker_events {
 	                                                                          * worker_kill() or worker_start_failed() */
 	void (*reaped)(struct worker *worker);                /* whatever it was, and all that it wrote was read */
 	void (*gone)(struct worker *worker, const char *how); /* was ready; its slot and sockets are still there */
+	void (*preloads)(struct worker *worker);              /* a BECOMING one serves no more, it is ready to fork */
 	void (*ended)(struct workers *workers); /* one worker fewer of any state; its memory goes at the turn's end */
 };
 
@@ -160,6 +167,7 @@ struct workers {
 	struct capture_sink sinks[SCOREBOARD_GROUPS]; /* where the output of each application goes */
 	struct buf maintenance[SCOREBOARD_GROUPS];    /* MESSAGE_MAINTENANCE; empty: it is in none */
 	uint32_t generations[SCOREBOARD_GROUPS];      /* restarts of each application so far */
+	uint32_t chosen[SCOREBOARD_GROUPS]; /* generation in which one was CHOSEN last, plus 1: one try in each */
 };
 
 void workers_init(struct workers *workers);
@@ -220,11 +228,15 @@ worker_is_cold(const struct worker *worker)
 {
 	return worker->state == WORKER_RUNNING && worker->record.cold;
 }
-/* Is it told to stop? */
+/* The one place that writes the state. */
+void worker_move(struct worker *worker, enum worker_state state);
+/* Its slot and its sockets: nobody reaches it any more. */
+void worker_give_back(struct worker *worker);
+/* Is it told to stop, to serve at least? */
 static inline bool
 worker_is_leaving(const struct worker *worker)
 {
-	return worker->state != WORKER_RUNNING && worker->state != WORKER_STARTING;
+	return worker->state > WORKER_CHOSEN;
 }
 
 #endif

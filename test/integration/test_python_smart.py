@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -192,3 +193,33 @@ def test_spawner_is_killed(smart):
     os.kill(p.pid, signal.SIGKILL)
     p.wait_exit()
     wait_until(lambda: not [i for i in all_pids if procs.alive(i)], 3, 'the end of all')
+
+
+@pytest.mark.slow
+def test_memory_of_django(box):
+    """6 processes of a Django project that were forked, and their preloader, against 6 that loaded it by themselves."""
+    root = box.path('shop')
+    os.mkdir(root)
+    subprocess.run([PYTHON, '-m', 'django', 'startproject', 'shop', root], check=True, timeout=60)
+    with open(root + '/shop/settings.py', 'a') as f:
+        f.write('DEBUG = False\nALLOWED_HOSTS = ["*"]\n')
+    subprocess.run([PYTHON, 'manage.py', 'migrate', '-v', '0'], cwd=root, check=True, timeout=60)
+    sums = {}
+    for method in ('direct', 'smart'):
+        p = box.start(passenger={'max_pool_size': 6}, processes=6, app={
+            'root': root, 'type': 'python', 'python': PYTHON, 'wsgi_module': 'shop.wsgi', 'min_instances': 6,
+            'spawn_method': method, 'refork_after_requests': 6})
+        for step in (method, 'reforked')[:1 if method == 'direct' else 2]:
+            if step == 'reforked':
+                p.get('/admin/login/')  # one more than that
+                wait_until(lambda: p.group()['generation'] == 1 and p.rolled(6), 20, 'warm processes')
+            for _ in range(5):
+                for door in p.doors():
+                    assert door.request('/admin/login/?next=/').status == 200
+            everybody = pids(p) + [p.group()['preloader_pid']] * (step != 'direct')
+            sums[step] = sum(procs.pss_kb(pid) for pid in everybody)
+            print('%s: %d KiB in %d processes, %.1f %% of direct' % (
+                step, sums[step], len(everybody), 100 * sums[step] / sums['direct']))
+        p.stop()
+    assert sums['smart'] <= 0.6 * sums['direct']
+    assert sums['reforked'] <= 0.9 * sums['smart']

@@ -402,7 +402,11 @@ module ActiveRecord
     def self.connection_handler = @handler ||= Handler.new
   end
 end
+module Sequel
+  DATABASES = [Object.new.tap { |db| def db.disconnect = STDERR.puts("sequel cleared in #{Process.pid}") }]
+end
 '''
     p = smart(box, processes=2, extra=extra)
     first = preloader(p)
     assert len(re.findall(r'^App main %d output: cleared :all in %d$' % (first, first), p.log(), re.M)) == 2
+    assert len(re.findall(r'^App main %d output: sequel cleared in %d$' % (first, first), p.log(), re.M)) == 2

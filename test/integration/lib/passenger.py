@@ -328,6 +328,12 @@ class Passenger:
         self.wait_processes(processes)
         return self.front
 
+    def rolled(self, count, app='main'):
+        """No restart runs, and nobody is there but so many processes in rotation."""
+        group = self.group(app)
+        states = [process['state'] for process in group['processes']]
+        return group['restart'] == 'none' and states == ['enabled'] * count
+
     def wait_log(self, pattern, seconds=10):
         return wait_until(lambda: re.search(pattern, self.log(), re.M), seconds, 'log line %r' % pattern)
 
