@@ -294,11 +294,10 @@ static const struct option rows[] = {
 		 "start quickly and share memory (ruby and python; other types are always direct). direct: each "
 		 "process loads the application itself. auto: smart for ruby, direct for python, whose "
 		 "applications often start threads or connect while they are imported, which no fork survives."},
-	{.name = "refork_after_requests", OF_APPS(refork_after_requests), .type = OPTION_INT,
-	 .group = OPTION_GROUP_POOL, .default_text = "0", .min = 0, .max = 1000000000,
-	 .help = "When one of two or more forked processes has answered so many requests, it becomes the preloader, and "
-		 "the others are replaced, one at a time, by processes forked from it: they share what only use has "
-		 "loaded and cached. The next time it is after twice as many requests, and so on. 0: never."},
+	{.name = "refork_after_requests", OF_APPS(refork_after_requests), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
+	 .default_text = "0", .min = 0, .max = 1000000000,
+	 .help = "A forked process that has answered so many requests becomes the preloader, the others are replaced by "
+		 "forks of it: they share what use has loaded. Then after twice as many, and so on. 0: never."},
 	{.name = "max_preloader_idle_time", OF_APPS(max_preloader_idle_time_ms), .live = true, .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_POOL, .original = "PassengerMaxPreloaderIdleTime", .edition = OPEN_SOURCE,
 	 .default_text = "5m", .max = TIME_MAX,
