@@ -99,11 +99,10 @@ struct scoreboard_group {
 struct scoreboard {
 	uint32_t version; /* spawner, before anyone else maps it */
 	/* balancer */
-	_Atomic uint64_t beat_ms;         /* CLOCK_MONOTONIC, at least once a second: it is alive */
-	_Atomic uint64_t requests;        /* ended, all groups and none */
-	_Atomic uint64_t connections;     /* accepted ever */
-	_Atomic uint32_t clients;         /* open now */
-	_Atomic uint32_t top_level_queue; /* waiting for room in the pool */
+	_Atomic uint64_t beat_ms;     /* CLOCK_MONOTONIC, at least once a second: it is alive */
+	_Atomic uint64_t requests;    /* ended, all groups and none */
+	_Atomic uint64_t connections; /* accepted ever */
+	_Atomic uint32_t clients;     /* open now */
 	/* spawner */
 	_Atomic uint32_t balancer_pid;
 	_Atomic uint32_t balancer_starts;

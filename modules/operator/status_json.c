@@ -312,6 +312,7 @@ append_group(struct json *json, const struct view *view, uint32_t index, const s
 	put_number(json, "restart_of", group->roll == ROLL_NONE ? 0 : group->roll_of);
 	put_bool(json, "maintenance", group->maintenance != 0);
 	append_failure(json, group);
+	put_text(json, "waiting_for", view_waiting_for(view, index));
 	append_counts(json, group);
 	append_limits(json, group);
 	open_array(json, "processes");

@@ -173,3 +173,19 @@ view_request(const struct snapshot_process *process, size_t index)
 {
 	return index < SCOREBOARD_REQUESTS && process->requests[index].since_ms > 0 ? &process->requests[index] : NULL;
 }
+
+const char *
+view_waiting_for(const struct view *view, uint32_t index)
+{
+	const struct snapshot_group *group = &view->groups[index];
+	bool full = view->head->total_processes >= view->head->max_pool_size;
+	if (group->queued == 0)
+		return NULL;
+	if (group->spawning > 0)
+		return "a process that is being started";
+	if (group->backoff_ms > 0)
+		return "the next try to start a process";
+	if (group->max_instances > 0 && group->enabled_count >= group->max_instances)
+		return "a free process: max_instances is reached";
+	return full ? "a free process: max_pool_size is reached" : "a free process";
+}

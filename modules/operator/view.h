@@ -39,6 +39,9 @@ uint64_t view_process_memory_kb(const struct snapshot_process *process);
 uint64_t view_process_cpu_percent(const struct snapshot_process *process);
 
 /* A request cell of a process, or NULL when it is empty. */
+/* Why requests of this group wait: what they wait for; NULL: none does. */
+const char *view_waiting_for(const struct view *view, uint32_t group);
+
 const struct scoreboard_request *view_request(const struct snapshot_process *process, size_t index);
 
 #endif

@@ -141,6 +141,23 @@ sample_ourselves(struct snapshot_source *source, uint64_t now_ms)
 
 /* --- the three structs ------------------------------------------------------------------ */
 
+/* Requests of applications that have no process, and none on its way: they wait until another application's goes. */
+static uint32_t
+waiting_for_room(const struct snapshot_source *source)
+{
+	const struct config *config = source->workers->config;
+	uint32_t count = 0;
+	for (size_t i = 0; i < config->app_count; i++) {
+		uint32_t id = config->apps[i]->id;
+		uint32_t queued = small_figure(&source->supervisor->board->groups[id].queued);
+		if (queued > 0 && workers_of_app(source->workers, id, WORKER_RUNNING) == 0 &&
+		    workers_of_app(source->workers, id, WORKER_STARTING) == 0 &&
+		    attempts_wait_ms(&source->workers->attempts[id], source->workers->loop->now_ms) == 0)
+			count += queued;
+	}
+	return count;
+}
+
 static void
 fill_head(struct snapshot_source *source, const struct snapshot_view *view, struct snapshot_head *head)
 {
@@ -156,7 +173,7 @@ fill_head(struct snapshot_source *source, const struct snapshot_view *view, stru
 	memcpy(head->upgrade_text, source->upgrade_text, sizeof(head->upgrade_text));
 	head->handing_over_pid = source->before->child.pid;
 	head->max_pool_size = (uint32_t)config->max_pool_size;
-	head->top_level_queue = small_figure(&board->top_level_queue);
+	head->top_level_queue = waiting_for_room(source);
 	head->clients = small_figure(&board->clients);
 	head->beat_age_ms = supervisor_beat_age_ms(supervisor);
 	head->balancer_state = supervisor->state != SUPERVISOR_SERVING && supervisor->state != SUPERVISOR_ENDING ? 1
@@ -230,6 +247,9 @@ fill_group(const struct snapshot_source *source, const struct app_config *app, u
 	group->spawning = workers_of_app(source->workers, app->id, WORKER_STARTING);
 	group->min_instances = (uint32_t)app->min_instances;
 	group->max_instances = (uint32_t)app->max_instances;
+	uint32_t all = (uint32_t)app->config->max_instances_per_app;
+	if (all > 0 && (group->max_instances == 0 || all < group->max_instances))
+		group->max_instances = all;
 	group->roll = workers_roll(source->workers, app->id);
 	const struct roll_progress progress = workers_roll_progress(source->workers, app->id);
 	group->roll_replaced = progress.replaced;

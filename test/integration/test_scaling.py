@@ -51,6 +51,7 @@ def sizes(p, *apps):
     return [len([x for x in p.processes(status, app) if x['state'] == 'enabled']) for app in apps]
 
 
+@pytest.mark.slow
 def test_stepped_load(box):
     """From one process to max_pool_size and back; no more than there are clients."""
     p = box.start(passenger={'max_pool_size': 5},
@@ -66,6 +67,7 @@ def test_stepped_load(box):
     assert p.get('/hello').status == 200
 
 
+@pytest.mark.slow
 def test_two_starving_applications_share(box):
     """Whoever was there first gives half of what it has."""
     apps = {name: box.app('command', name, host=name, one_at_a_time=True, min_instances=0) for name in ('a', 'b')}
@@ -96,6 +98,24 @@ def test_more_starving_applications_than_processes(box):
         wait_until(lambda: a.answered > again, 20)
 
 
+def test_status_says_why_a_request_waits(box):
+    apps = {name: box.app('command', name, host=name, one_at_a_time=True, min_instances=0) for name in ('a', 'b')}
+    p = box.start(passenger={'max_pool_size': 1}, apps=apps, processes=0)
+    assert p.get('/hello', host='a').status == 200
+    with p.connect(30) as busy, p.connect(30) as waits:
+        busy.start('GET', '/sleep?ms=1500', host='a')
+        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
+        assert p.group('a')['waiting_for'] is None and p.status()['pool']['top_level_queue'] == 0
+        waits.start('GET', '/hello', host='b')
+        wait_until(lambda: p.status()['pool']['top_level_queue'] == 1, 5)
+        assert p.group('b')['waiting_for'] == 'a free process: max_pool_size is reached'
+        text = p.text()
+        assert 'Requests in top-level queue : 1' in text
+        assert '  Requests in queue: 1\n  (they wait for a free process: max_pool_size is reached)\n' in text
+        assert busy.response().status == waits.response().status == 200
+
+
+@pytest.mark.slow
 def test_two_hundred_applications(box):
     """Nothing runs before the first request; each answers it; then nothing runs again."""
     program = box.path('hello')
