@@ -205,9 +205,9 @@ append_group(struct buf *out, const struct view *view, uint32_t index, const str
 	if (group->failure_id[0] != 0)
 		append_failure(out, group, view->head);
 	append_limits(out, group);
-	buf_printf(out, "  Requests in queue: %" PRIu32 "\n", group->queued);
 	if (view_waiting_for(view, index) != NULL)
-		buf_printf(out, "  (they wait for %s)\n", view_waiting_for(view, index));
+		buf_printf(out, "  (requests wait for %s)\n", view_waiting_for(view, index));
+	buf_printf(out, "  Requests in queue: %" PRIu32 "\n", group->queued);
 	for (uint32_t i = 0; i < view_process_count(view, index); i++)
 		append_process(out, view_process(view, index, i), style);
 	buf_append_char(out, '\n');

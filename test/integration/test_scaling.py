@@ -111,7 +111,7 @@ def test_status_says_why_a_request_waits(box):
         assert p.group('b')['waiting_for'] == 'a free process: max_pool_size is reached'
         text = p.text()
         assert 'Requests in top-level queue : 1' in text
-        assert '  Requests in queue: 1\n  (they wait for a free process: max_pool_size is reached)\n' in text
+        assert '  (requests wait for a free process: max_pool_size is reached)\n  Requests in queue: 1\n' in text
         assert busy.response().status == waits.response().status == 200
 
 

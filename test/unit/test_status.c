@@ -144,6 +144,7 @@ test_text_is_the_originals(void **state)
 	                          "----------- Application groups -----------\n"
 	                          "/srv/caf\xc3\xa9 (production):\n"
 	                          "  App root: /srv/caf\xc3\xa9\n"
+	                          "  (requests wait for a free process: max_pool_size is reached)\n"
 	                          "  Requests in queue: 12\n"
 	                          "  * PID: 99      Sessions: 2       Processed: 5       Uptime: 1m 5s\n"
 	                          "    CPU: 125%    Memory  : 11M     Last used: 3s ago\n"
