@@ -286,7 +286,7 @@ worker_due(struct timer *timer)
 		break;
 	case WORKER_TERMINATING:
 		/* at once: somebody is in a hurry */
-		if (worker->drain_ms == 0)
+		if (worker->term_ms < WORKER_TERM_MS)
 			worker_kill(worker, "it did not stop at SIGTERM");
 		else
 			worker_condemn(worker, LIMIT_DRAIN, "it did not stop at SIGTERM");
@@ -306,11 +306,24 @@ worker_due(struct timer *timer)
 	}
 }
 
+/* By SIGSTOP and the like: it will not hear of it. */
+static bool
+is_stopped(const struct worker *worker)
+{
+	struct procfs_stat stat;
+
+	return procfs_stat(worker->child.pid, &stat) && stat.state == 'T';
+}
+
 void
 worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 {
 	if (worker->state == WORKER_STARTING) {
 		worker_kill(worker, NULL);
+		return;
+	}
+	if (worker->state == WORKER_RUNNING && term_ms >= WORKER_TERM_MS && is_stopped(worker)) {
+		worker_condemn(worker, LIMIT_RESPONSE, "it is stopped by a signal (SIGSTOP or its like)");
 		return;
 	}
 	if (worker->state <= WORKER_BECOMING) {
@@ -332,19 +345,6 @@ worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 		worker_due(&worker->timer);
 	else
 		timer_set(worker->table->loop, &worker->timer, drain_ms);
-}
-
-void
-worker_retire(struct worker *worker)
-{
-	struct procfs_stat stat;
-
-	/* it will not hear of it */
-	if (worker->state == WORKER_RUNNING && procfs_stat(worker->child.pid, &stat) && stat.state == 'T') {
-		worker_condemn(worker, LIMIT_RESPONSE, "it is stopped by a signal (SIGSTOP or its like)");
-		return;
-	}
-	worker_retire_within(worker, worker->app->drain_timeout_ms, WORKER_TERM_MS);
 }
 
 void

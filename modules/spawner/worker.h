@@ -211,8 +211,8 @@ void worker_abandon(struct worker *worker, const char *sentence);
 void worker_refuse(struct worker *worker, const struct failure *failure);
 /* Without a process: gives back whatever was made for its start. */
 void worker_reset(struct worker *worker);
-/* Down the ladder, in the application's own times or in these. One that is on it already only ever goes faster. */
-void worker_retire(struct worker *worker);
+/* Down the ladder, in these times: SIGTERM sooner than after WORKER_TERM_MS is a hurry, in which nobody takes evidence.
+ * One that is on it already only ever goes faster. */
 void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);
 /* It has reached this limit: evidence, then SIGKILL. */
 void worker_condemn(struct worker *worker, enum limit limit, const char *why);

@@ -177,6 +177,9 @@ def test_hung_balancer_is_replaced(box):
     os.kill(pid, 19)
     wait_until(lambda: p.balancer not in (None, 0, pid), 30, 'a replacement for the hung balancer')
     assert p.get('/hello').status == 200
+    with open(p.wait_log(r'gave no sign of life for \d+ ms; killing it; evidence: (\S+)').group(1)) as f:
+        text = f.read()
+    assert text.split('\n')[0].endswith('the balancer') and 'State:\tT (stopped)' in text
 
 
 @pytest.mark.root
