@@ -98,7 +98,7 @@ refork_done(struct worker *worker)
 	/* a restart or a reload may have overtaken it */
 	if (app == NULL || spawner->state != SPAWNER_SERVING ||
 	    worker->record.generation != worker->table->generations[worker->app->id]) {
-		worker_retire(worker);
+		worker_retire_within(worker, worker->app->drain_timeout_ms, WORKER_TERM_MS);
 		return;
 	}
 	str_format(why, sizeof(why), "process %d is warm and the preloader now; the others are replaced",

@@ -350,7 +350,7 @@ worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
 void
 worker_condemn(struct worker *worker, enum limit limit, const char *why)
 {
-	if (worker->state != WORKER_RUNNING && worker->state != WORKER_RETIRING && worker->state != WORKER_TERMINATING)
+	if (worker->state < WORKER_RUNNING || worker->state > WORKER_TERMINATING)
 		return;
 	if (worker_is_cold(worker)) {
 		worker_fail(worker, 0, "%s", why);
