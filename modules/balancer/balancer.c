@@ -55,6 +55,16 @@ hook_spawn(void *owner, struct group *group)
 }
 
 static void
+hook_restart(void *owner, struct group *group)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_WANT_RESTART);
+	message.app_id = group->app->id;
+	balancer_send(balancer, &message);
+}
+
+static void
 hook_retire(void *owner, struct process *process)
 {
 	struct balancer *balancer = owner;
@@ -171,6 +181,7 @@ balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 	const struct pool_hooks hooks = {
 		.spawn = hook_spawn,
 		.retire = hook_retire,
+		.restart = hook_restart,
 		.reached = hook_reached,
 		.queue_full = hook_queue_full,
 		.attached = hook_attached,

@@ -323,12 +323,13 @@ static const struct option rows[] = {
 	{.name = "restart_dir", OF_APPS(restart_dir), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerRestartDir", .edition = OPEN_SOURCE, .default_text = "tmp",
 	 .help = "The folder, below root or absolute, where a rolling restart is asked for by touching restart.txt. "
-		 "It is seen at once, without a request. always_restart.txt does the same when it is touched: its "
-		 "mere presence restarts nothing."},
+		 "It is seen at once, without a request. While always_restart.txt is there, a request restarts the "
+		 "application at once and waits for the new process; then none does so for stat_throttle_rate."},
 	{.name = "stat_throttle_rate", OF_CONFIG(stat_throttle_rate_ms), .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_POOL, .original = "PassengerStatThrottleRate", .edition = OPEN_SOURCE,
 	 .default_text = "10s", .min = 100, .max = TIME_MAX,
-	 .help = "How often restart.txt is looked at where changes are not told by themselves, on NFS for one."},
+	 .help = "How often restart.txt is looked at where changes are not told by themselves, on NFS for one; and how "
+		 "often a request may restart an application that has an always_restart.txt."},
 	{.name = "thread_count", OF_APPS(thread_count), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerThreadCount PassengerConcurrencyModel", .edition = ENTERPRISE, .default_text = "1", .min = 1, .max = THREADS_MAX,
 	 .help = "How many threads a process serves requests with, where its type has threads."},

@@ -64,9 +64,10 @@ enum message_type {
 	MESSAGE_RETIRE, /* slot, serial: idle and out of rotation: stop it (stdin close, after number ms at most SIGTERM,
 	                       * SIGKILL) */
 	MESSAGE_WARMED, /* slot, serial: it has answered warmup_uris; text: it has not, and why: its start has failed */
-	MESSAGE_LIMIT,  /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
+	MESSAGE_WANT_RESTART, /* app_id: a request has come, and always_restart.txt is there */
+	MESSAGE_LIMIT,   /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
 	                       * taken, and it is killed (LIMIT_MEMORY: only counted and logged) */
-	MESSAGE_HOOK,   /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's path */
+	MESSAGE_HOOK,    /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's path */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
 
 	/* From one that hands over, by the spawner, to the one that serves. */

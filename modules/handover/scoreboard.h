@@ -92,6 +92,7 @@ struct scoreboard_group {
 	_Atomic uint32_t roll;            /* enum group_roll */
 	_Atomic uint32_t roll_size;       /* processes in rotation when it began */
 	_Atomic uint64_t status_class[6]; /* [1]: 1xx … [5]: 5xx; [0] closed without an answer */
+	_Atomic uint32_t always_restart;  /* spawner: always_restart.txt is there */
 	_Atomic uint64_t response_histogram[SCOREBOARD_HISTOGRAM]; /* application time */
 	_Atomic uint64_t queue_histogram[SCOREBOARD_HISTOGRAM];
 };

@@ -198,7 +198,8 @@ struct group {
 	uint64_t crowd_ms;    /* when a hook was last asked for because of the full queue */
 	enum group_roll roll; /* and these two: as the scoreboard has them, so that a roll outlives a balancer */
 	uint32_t generation, roll_size;
-	uint32_t spent; /* how many of the ENABLED ones are */
+	uint64_t always_ms; /* when always_restart.txt last counted */
+	uint32_t spent;     /* how many of the ENABLED ones are */
 	struct grave grave;
 	struct buf long_texts[MESSAGE_LONG_TEXT_N];
 	char failure[GROUP_FAILURE_BYTES]; /* the newest spawn's: "ID\nsummary\ndetails"; "" when it worked */
@@ -234,6 +235,10 @@ void group_detach(struct process *process);
  * newer than the one before.
  */
 void group_restart(struct group *group, uint32_t generation, bool at_once);
+
+/* A request has come: with always_restart.txt it gets a process that was started after it, and so do those that come
+ * within stat_throttle_rate. */
+void group_restart_always(struct group *group);
 
 /* What stands in a process's sticky cookie: it tells nothing, and means no other process, ever. */
 enum { GROUP_STICKY_BYTES = 24 };
@@ -288,6 +293,7 @@ enum {
 struct pool_hooks {
 	void (*spawn)(void *owner, struct group *group);
 	void (*retire)(void *owner, struct process *process);
+	void (*restart)(void *owner, struct group *group); /* group_restart() is to be called, at once */
 	void (*reached)(void *owner, struct process *process, enum limit limit, const char *how); /* see MESSAGE_LIMIT */
 	void (*queue_full)(void *owner, struct group *group, struct str path);
 	/* traffic's part in a process's life */

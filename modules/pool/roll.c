@@ -183,3 +183,22 @@ group_restart(struct group *group, uint32_t generation, bool at_once)
 	group_touch(group);
 	pool_reap_later(group->pool);
 }
+
+void
+group_restart_always(struct group *group)
+{
+	struct pool *pool = group->pool;
+	struct list_node *node;
+	if (atomic_load_explicit(&pool->shared->groups[group->app->id].always_restart, memory_order_relaxed) == 0 ||
+	    pool->state != POOL_SERVING || group->closes_ms != 0 ||
+	    (group->always_ms != 0 && pool->loop->now_ms < group->always_ms + pool->config->stat_throttle_rate_ms))
+		return;
+	group->always_ms = pool->loop->now_ms;
+	group_forget_failure(group);
+	group_end_oob(group);
+	pool->hooks.restart(pool->hooks.owner, group);
+	/* The answer to that comes later; this request is not to get an old one before. */
+	while ((node = list_first(&group->processes[PROCESS_WARMING])) != NULL ||
+	       (node = list_first(&group->processes[PROCESS_ENABLED])) != NULL)
+		group_replace(container_of(node, struct process, node));
+}

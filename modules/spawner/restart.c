@@ -35,3 +35,13 @@ restart_begin(struct spawner *spawner, const struct app_config *app, bool at_onc
 	restart_give_up_starts(workers, app, app, "a restart came before it was ready");
 	preloader_renew(workers, app->id);
 }
+
+void
+restart_always(struct spawner *spawner, uint32_t app_id)
+{
+	const struct app_config *app = config_app_by_id(spawner->config, app_id);
+
+	if (app != NULL && app->id < SCOREBOARD_GROUPS && spawner->state <= SPAWNER_SERVING &&
+	    atomic_load(&spawner->board->groups[app->id].always_restart) != 0)
+		restart_begin(spawner, app, true, "restart for a request, as always_restart.txt is there");
+}

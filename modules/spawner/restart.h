@@ -16,4 +16,7 @@ void restart_begin(struct spawner *spawner, const struct app_config *app, bool a
 void restart_give_up_starts(struct workers *workers, const struct app_config *app, const struct app_config *keep,
                             const char *why);
 
+/* The balancer says that a request has come; nothing unless always_restart.txt is there. */
+void restart_always(struct spawner *spawner, uint32_t app_id);
+
 #endif

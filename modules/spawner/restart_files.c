@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FOLDER_EVENTS = IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_CLOSE_WRITE };
+enum { FOLDER_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB | IN_CLOSE_WRITE };
 
 static const char *const names[RESTART_FILES_N] = {"restart.txt", "always_restart.txt"};
 
@@ -85,12 +85,15 @@ look(struct restart_files *files, const struct app_config *app)
 	watch_folders(files, app, folder);
 	for (size_t i = 0; i < RESTART_FILES_N; i++) {
 		uint64_t now_ns = modified_ns(folder, names[i]);
-		if (watched->known && now_ns != 0 && now_ns != watched->modified_ns[i])
+		/* the other one only has to be there, see group_restart_always() */
+		if (i == 0 && watched->known && now_ns != 0 && now_ns != watched->modified_ns[i])
 			news = names[i];
 		watched->modified_ns[i] = now_ns;
 	}
 	identity_see_as(0, 0);
 	watched->known = true;
+	atomic_store_explicit(&files->board->groups[app->id].always_restart, watched->modified_ns[1] != 0,
+	                      memory_order_relaxed);
 	if (news != NULL)
 		files->touched(files, app, news);
 }

@@ -1,6 +1,6 @@
 /*
- * restart_files: sees when somebody touches an application's restart.txt or
- * always_restart.txt: at once by inotify, or when they are looked at, every
+ * restart_files: sees when somebody touches an application's restart.txt, and
+ * whether there is an always_restart.txt: at once by inotify, or when they are looked at, every
  * stat_throttle_rate, where inotify sees nothing (NFS) or may not look.  The
  * files are never opened, and looked for with the application's own rights: a
  * link in its folder leads nowhere that it could not go itself.
@@ -27,13 +27,14 @@ struct restart_watched {
 struct restart_files {
 	struct loop *loop;
 	const struct config *config;
+	struct scoreboard *board;
 	void (*touched)(struct restart_files *files, const struct app_config *app, const char *name);
 	struct watch watch;
 	struct timer poll, settle;
 	struct restart_watched apps[SCOREBOARD_GROUPS]; /* by id */
 };
 
-/* loop and touched are set before.  What can not be watched is polled. */
+/* loop, board and touched are set before.  What can not be watched is polled. */
 void restart_files_open(struct restart_files *files, const struct config *config);
 /* Another generation; files that it brings are no news. */
 void restart_files_configure(struct restart_files *files, const struct config *config);

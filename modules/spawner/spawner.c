@@ -131,6 +131,9 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 			tell_spawning_before(spawner, message->app_id);
 		do_spawn(spawner, message->app_id);
 		break;
+	case MESSAGE_WANT_RESTART:
+		restart_always(spawner, message->app_id);
+		break;
 	case MESSAGE_RETIRE:
 		/* one that is gone meanwhile: it was told, the messages crossed */
 		if (worker != NULL && !refork_turn(worker))
@@ -418,6 +421,7 @@ fill_parts(struct spawner *spawner, const struct spawner_start *start)
 	spawner->control.events = &verbs_control_events;
 	spawner->control.owner = spawner;
 	spawner->restart_files.loop = &spawner->loop;
+	spawner->restart_files.board = spawner->board;
 	spawner->restart_files.touched = restart_file_touched;
 	spawner->hooks.loop = &spawner->loop;
 	spawner->hooks.children = &spawner->children;

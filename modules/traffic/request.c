@@ -407,6 +407,8 @@ request_take_process(struct request *request)
 		return;
 	}
 	struct group *group = pool_group_of(request->traffic->pool, app);
+	if (group != NULL)
+		group_restart_always(group);
 	request->session.wish =
 		group != NULL && request->sticky.len > 0 ? group_sticky_find(group, request->sticky) : NULL;
 	switch (group != NULL ? group_take(group, &request->session) : GROUP_STOPPED) {

@@ -39,13 +39,11 @@ def test_touched(box):
     wait_until(lambda: pids(p) and not pids(p) & before, 20, 'a new process')
     touch(box.path('ruby', 'tmp', 'restart.txt'))
     assert_seen(p, 2)
-    touch(box.path('ruby', 'tmp', 'always_restart.txt'))
-    assert_seen(p, 3)
     for name in ('other.txt', 'restart.txt.old'):
         touch(box.path('ruby', 'tmp', name))
     os.unlink(box.path('ruby', 'tmp', 'restart.txt'))
     time.sleep(0.5)
-    assert restarts(p) == 3 and p.get().status == 200
+    assert restarts(p) == 2 and p.get().status == 200
 
 
 def test_there_before(box):
@@ -84,3 +82,28 @@ def test_polled_where_it_may_not_look(box):
     p = start(box, passenger={'stat_throttle_rate': '500ms'})
     touch(box.path('ruby', 'tmp', 'restart.txt'))
     assert_seen(p, 1, 3)
+
+
+def test_always(box):
+    """always_restart.txt: a request gets new code, a burst of them one restart; without traffic nothing happens."""
+    deploy(box, VERSION % 'one')
+    p = start(box, passenger={'stat_throttle_rate': '1500ms'}, min_instances=2)
+    assert p.get().text.startswith('one')
+    box.write('ruby/tmp/always_restart.txt', '')
+    deploy(box, VERSION % 'two')
+    time.sleep(1.7)
+    assert restarts(p) == 0
+    before = pids(p)
+    answers = [p.get().text for _ in range(20)]
+    assert all(answer.startswith('two') for answer in answers), answers
+    assert restarts(p) == 1 and not pids(p) & before
+    time.sleep(1.6)
+    deploy(box, 'raise "broken"\n')
+    assert p.get().status == 500  # who develops wants to see it
+    deploy(box, VERSION % 'three')
+    time.sleep(1.6)
+    assert p.get().text.startswith('three')
+    assert restarts(p) == 3
+    os.unlink(box.path('ruby', 'tmp', 'always_restart.txt'))
+    time.sleep(1.8)
+    assert p.get().text.startswith('three') and restarts(p) == 3
