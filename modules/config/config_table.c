@@ -312,9 +312,8 @@ static const struct option rows[] = {
 		 "replaced at once."},
 	{.name = "rolling_restart_batch_size", OF_APPS(rolling_restart_batch_size), .live = true, .type = OPTION_INT,
 	 .group = OPTION_GROUP_POOL, .default_text = "1", .min = 1, .max = CONFIG_POOL_SIZE_MAX,
-	 .help = "How many processes a rolling restart replaces at a time: so many new ones start together, beyond "
-		 "max_instances when need be. In a full pool so many old ones go first, and that many are missing "
-		 "meanwhile. max_concurrent_spawns holds too."},
+	 .help = "How many processes a rolling restart replaces at a time, if max_concurrent_spawns lets it; beyond "
+		 "max_instances when need be. In a full pool so many old ones go first and are missing meanwhile."},
 	{.name = "warmup_uris", OF_APPS(warmup_uris), .live = true, .type = OPTION_STRING, .group = OPTION_GROUP_POOL,
 	 .check = config_check_uris, .example = "/up /products?page=1",
 	 .help = "A new process gets no traffic before it has answered a GET of each of these paths, one after the "
