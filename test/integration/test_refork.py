@@ -207,3 +207,18 @@ def test_never_without_a_second_process(warm):
     done = threading.Event()
     done.wait(2.5)
     assert p.group()['preloader_pid'] == first and 'is to be the preloader' not in p.log()
+
+
+@pytest.mark.slow
+def test_upgrade_keeps_the_warm_preloader(box, warm):
+    p = warm(processes=2)
+    new = wait_reforked(p, p.group()['preloader_pid'], 2)
+    before, balancer = pids(p), p.balancer
+    done = box.run('upgrade', '--instance-dir', p.instance_dir, timeout=60)
+    assert done.returncode == 0, done
+    wait_until(lambda: p.balancer not in (None, balancer), 20, 'another balancer')
+    assert pids(p) == before and p.group()['preloader_pid'] == new
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: len(set(pids(p)) - {before[0]}) == 2, 10, 'a replacement')
+    assert all(new in a['warmed_by'] for a in told(p)) and p.group()['spawn_failures'] == 0
+    p.seen.pop(before[0], None)

@@ -410,3 +410,16 @@ end
     first = preloader(p)
     assert len(re.findall(r'^App main %d output: cleared :all in %d$' % (first, first), p.log(), re.M)) == 2
     assert len(re.findall(r'^App main %d output: sequel cleared in %d$' % (first, first), p.log(), re.M)) == 2
+
+
+@pytest.mark.parametrize('value,first', [('off', False), ('on', True)])
+def test_preload_bundler(box, value, first):
+    """Bundler before everything else, the loader's own libraries included."""
+    root = box.rack('ruby', 'at = ->(name) { $LOADED_FEATURES.index { |path| path.end_with?(name) } }\n'
+                    'first = (at["bundler/setup.rb"] < at["/socket.rb"]).to_s\n'
+                    'run ->(_) { [200, {"content-type" => "text/plain"}, [first]] }\n',
+                    Gemfile="gem 'rack'\n")
+    subprocess.run(['bundle', 'lock', '--local'], cwd=root, check=True, timeout=60, stdout=subprocess.DEVNULL,
+                   env={'PATH': '/usr/bin:/bin', 'HOME': box.work})
+    p = box.start(app={'root': root, 'type': 'ruby', 'preload_bundler': value, 'min_instances': 1})
+    assert p.get('/').text == str(first).lower()
