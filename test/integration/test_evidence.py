@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lib import client
 from lib.wait import wait_until
 
 KINDS = ('ruby', 'python', 'node', 'command')
@@ -49,7 +50,7 @@ def in_background(p, paths, method='GET'):
     def get(path):
         try:
             answers[path] = p.get(path, method, timeout=20)
-        except OSError as error:
+        except (OSError, client.ProtocolError) as error:
             answers[path] = error
     threads = [threading.Thread(target=get, args=(path,)) for path in paths]
     for thread in threads:
