@@ -67,6 +67,12 @@ def ini_text(passenger=None, apps=None, listeners=None, runtimes=None):
     return '\n'.join(out)
 
 
+def is_python(app):
+    """Does this [app] section describe an application of Python that is there?"""
+    files = ('passenger_wsgi.py', 'wsgi.py', 'asgi.py')
+    return 'python' in app or app.get('type') == 'python' or any(os.path.exists(os.path.join(app.get('root', ''), f)) for f in files)
+
+
 class Box:
     """A folder of its own for one test: applications, ini, instance directory, log.  Everybody on the
     machine may enter it, as applications run as other users when the tests run as root."""
@@ -163,7 +169,7 @@ class Box:
             apps = {'main': app}
         if config is None and apps is not None:
             options = {} if listen is None else {'listen': listen}
-            if any(os.path.basename(str(app.get('python', ''))).startswith('python') for app in apps.values()):
+            if any(is_python(app) for app in apps.values()):
                 # Applications of Python run within validators, whose complaints are alarms.
                 shutil.copytree(os.path.join(HERE, 'validate'), self.path('validate'), dirs_exist_ok=True)
                 options['env.PYTHONPATH'] = self.path('validate')
