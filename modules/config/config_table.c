@@ -327,8 +327,8 @@ static const struct option rows[] = {
 	{.name = "stat_throttle_rate", OF_CONFIG(stat_throttle_rate_ms), .type = OPTION_DURATION,
 	 .group = OPTION_GROUP_POOL, .original = "PassengerStatThrottleRate", .edition = OPEN_SOURCE,
 	 .default_text = "10s", .min = 100, .max = TIME_MAX,
-	 .help = "How often restart.txt is looked at where changes are not told by themselves, on NFS for one; and how "
-		 "often a request may restart an application that has an always_restart.txt."},
+	 .help = "How often restart.txt is looked at even if no change is told (on NFS, FUSE and the like at least once a "
+		 "second), and how often a request may restart an application that has an always_restart.txt."},
 	{.name = "thread_count", OF_APPS(thread_count), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerThreadCount PassengerConcurrencyModel", .edition = ENTERPRISE, .default_text = "1", .min = 1, .max = THREADS_MAX,
 	 .help = "How many threads a process serves requests with, where its type has threads."},

@@ -8,9 +8,14 @@
 #include <limits.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 enum { FOLDER_EVENTS = IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB | IN_CLOSE_WRITE };
+
+/* Of file systems where others change files too, and nobody is told: NFS, SMB, CIFS, SMB 2, FUSE, 9P, Ceph, AFS. */
+static const uint32_t remote_types[] = {0x6969,     0x517b,     0xff534d42, 0xfe534d42,
+                                        0x65735546, 0x01021997, 0x00c36400, 0x5346414f};
 
 static const char *const names[RESTART_FILES_N] = {"restart.txt", "always_restart.txt"};
 
@@ -43,7 +48,13 @@ watch_folders(struct restart_files *files, const struct app_config *app, const c
 	struct restart_watched *watched = &files->apps[app->id];
 	const char *slash = strrchr(app->root, '/');
 	struct stat stat;
+	struct statfs system;
 	char parent[PATH_MAX];
+
+	watched->remote = false;
+	if (statfs(folder, &system) == 0 || statfs(app->root, &system) == 0)
+		for (size_t i = 0; i < array_count(remote_types); i++)
+			watched->remote = watched->remote || (uint32_t)system.f_type == remote_types[i];
 
 	if (files->watch.fd < 0)
 		return;
@@ -98,12 +109,19 @@ look(struct restart_files *files, const struct app_config *app)
 		files->touched(files, app, news);
 }
 
-static void
-look_at_all(struct restart_files *files)
+/* False: there is none that has to be looked at often. */
+static bool
+look_at(struct restart_files *files, bool all)
 {
-	for (size_t i = 0; i < files->config->app_count; i++)
-		if (files->config->apps[i]->enabled)
-			look(files, files->config->apps[i]);
+	bool remote = false;
+
+	for (size_t i = 0; i < files->config->app_count; i++) {
+		const struct app_config *app = files->config->apps[i];
+		if (app->enabled && (all || files->apps[app->id].remote))
+			look(files, app);
+		remote = remote || (app->enabled && files->apps[app->id].remote);
+	}
+	return remote;
 }
 
 /* --- when ------------------------------------------------------------------------ */
@@ -111,16 +129,20 @@ look_at_all(struct restart_files *files)
 static void
 settle_due(struct timer *timer)
 {
-	look_at_all(container_of(timer, struct restart_files, settle));
+	(void)look_at(container_of(timer, struct restart_files, settle), true);
 }
 
 static void
 poll_due(struct timer *timer)
 {
 	struct restart_files *files = container_of(timer, struct restart_files, poll);
+	uint64_t now_ms = files->loop->now_ms, rate_ms = files->config->stat_throttle_rate_ms;
+	bool all = now_ms >= files->all_ms;
 
-	look_at_all(files);
-	timer_set(files->loop, timer, files->config->stat_throttle_rate_ms);
+	if (all)
+		files->all_ms = now_ms + rate_ms;
+	bool often = look_at(files, all) && rate_ms > RESTART_FILES_REMOTE_MS;
+	timer_set(files->loop, timer, often ? RESTART_FILES_REMOTE_MS : files->all_ms - now_ms);
 }
 
 /* Of files only ours are meant, and the link that `root` may be. */
@@ -167,6 +189,7 @@ restart_files_configure(struct restart_files *files, const struct config *config
 			set_watch(files, &files->apps[id].watches[i], 0);
 	}
 	files->config = config;
+	files->all_ms = 0;
 	poll_due(&files->poll);
 }
 

@@ -1,7 +1,7 @@
 /*
  * restart_files: sees when somebody touches an application's restart.txt, and
- * whether there is an always_restart.txt: at once by inotify, or when they are looked at, every
- * stat_throttle_rate, where inotify sees nothing (NFS) or may not look.  The
+ * whether there is an always_restart.txt: at once by inotify, or when they are looked at: once a
+ * second where inotify sees nothing (NFS, FUSE), and every stat_throttle_rate whatever it sees.  The
  * files are never opened, and looked for with the application's own rights: a
  * link in its folder leads nowhere that it could not go itself.
  */
@@ -16,9 +16,11 @@ enum {
 	RESTART_FILES_N = 2,
 	RESTART_FOLDERS_N = 2,        /* restart_dir (or root, while it is not there); where the link `root` stands */
 	RESTART_FILES_SETTLE_MS = 50, /* a touch is several events */
+	RESTART_FILES_REMOTE_MS = 1000,
 };
 
 struct restart_watched {
+	bool remote;                           /* on NFS or the like: looked at once a second */
 	bool known;                            /* stamps are of this application: what differs is news */
 	int watches[RESTART_FOLDERS_N];        /* 0: none */
 	uint64_t modified_ns[RESTART_FILES_N]; /* 0: not there */
@@ -31,6 +33,7 @@ struct restart_files {
 	void (*touched)(struct restart_files *files, const struct app_config *app, const char *name);
 	struct watch watch;
 	struct timer poll, settle;
+	uint64_t all_ms;                                /* when all are looked at next */
 	struct restart_watched apps[SCOREBOARD_GROUPS]; /* by id */
 };
 

@@ -209,3 +209,16 @@ def test_quick_and_cheap(box):
     for _ in range(10):
         assert p.status_command().returncode == 0
     assert time.monotonic() - start < 1.5
+
+
+def test_wrong_words(box):
+    """What can not be is said, with what can."""
+    done = box.run('serve', '--instance-dir', '', box.rack())
+    assert done.returncode == 2 and '--instance-dir needs a value' in done.stderr, done
+    ini = box.write('bad.ini', '[app main]\nroot = %s\nhost = shop..test\n' % box.rack())
+    done = box.run('serve', '--check', '--config', ini)
+    assert done.returncode != 0 and 'shop..test' in done.stderr, done
+    done = box.run('status', '--show=bogus')
+    assert done.returncode == 1 and 'pool, json or xml' in done.stderr, done
+    assert box.run('help', 'restart').stdout == box.run('restart', '--help').stdout != ''
+    assert box.run('help', 'nonsense').returncode == 2
