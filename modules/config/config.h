@@ -96,6 +96,7 @@ struct app_config {
 	char *startup_file; /* relative to root, or absolute; set by config_load when found; NULL: its type has none */
 	char *host;         /* blank-separated host names in lower case, "*.example.org" allowed; NULL: any host */
 	bool asked_for;     /* APP_DIR of the command line is its root */
+	uint64_t host_mask; /* config_host_mask(host): a host that has another bit is not among them; 0: not known */
 	bool listener_only; /* some listener names it with `app =` and it has no host or base_uri: the others never reach it */
 	char *base_uri;       /* "/" or "/sub"; never a trailing slash but for "/" */
 	char *app_env;        /* production */
@@ -254,6 +255,10 @@ void config_release(struct config *config);
 bool config_same_start(const struct app_config *a, const struct app_config *b);
 /* Names of options of [passenger] and listeners that differ and need a restart of passenger, with blanks between. */
 void config_needs_restart(const struct config *before, const struct config *after, struct buf *names);
+
+/* One bit of 64 for a host name, in whatever case; those of all names; all bits: any host, or a pattern. */
+uint64_t config_host_bit(struct str host);
+uint64_t config_host_mask(const char *names);
 
 const struct app_config *config_app_by_id(const struct config *config, uint32_t id);
 

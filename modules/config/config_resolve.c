@@ -385,6 +385,7 @@ build_lists(struct config_reading *reading)
 	config->apps = config_alloc(config, reading->app_count + 1, sizeof(struct app_config *));
 	for (size_t i = 0; i < reading->app_count; i++) {
 		reading->apps[i].app->config = config;
+		reading->apps[i].app->host_mask = config_host_mask(reading->apps[i].app->host);
 		config->apps[config->app_count++] = reading->apps[i].app;
 	}
 	config->listeners = config_alloc(config, reading->listener_count + 1, sizeof(struct listener_config *));

@@ -12,6 +12,26 @@ struct way {
 	const struct config_reading_app *app;
 };
 
+uint64_t
+config_host_bit(struct str host)
+{
+	uint64_t hash = 0;
+	for (size_t i = 0; i < host.len; i++)
+		hash = (hash ^ (uint8_t)(host.data[i] | 0x20)) * UINT64_C(0x9e3779b97f4a7c15);
+	return UINT64_C(1) << (hash >> 58);
+}
+
+uint64_t
+config_host_mask(const char *names)
+{
+	struct str rest = str_from(names), name;
+	uint64_t mask = names == NULL || strchr(names, '*') != NULL ? UINT64_MAX : 0;
+	while (str_split(&rest, ' ', &name))
+		if (name.len > 0)
+			mask |= config_host_bit(name);
+	return mask;
+}
+
 static int
 compare_str(struct str a, struct str b)
 {

@@ -61,9 +61,13 @@ route_find(const struct config *config, const struct listener_config *listener, 
 	const struct app_config *best = NULL;
 	int best_host = 0, best_base = -1;
 	host = without_port(host);
+	uint64_t bit = config_host_bit(host);
 	for (size_t i = 0; i < config->app_count; i++) {
 		const struct app_config *app = config->apps[i];
 		bool bound = listener != NULL && listener->app != NULL;
+		/* Of hundreds of applications nearly all end here. */
+		if (!bound && app->host_mask != 0 && (app->host_mask & bit) == 0)
+			continue;
 		if (!app->enabled || (bound && strcmp(listener->app, app->name) != 0) || (!bound && app->listener_only))
 			continue;
 		int host_score = bound ? ROUTE_HOST_EXACT : host_fit(app->host, host);

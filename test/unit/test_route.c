@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -172,6 +173,53 @@ test_listener(void **state)
 	assert_route(&bound, "shop.test", "/x", "none");
 }
 
+/* With the masks the answers are the same, and hundreds of applications cost little. */
+static void
+test_many(void **state)
+{
+	enum { MANY = 2000, ROUNDS = 2000 };
+	static const unsigned sizes[] = {2, 200, MANY};
+	static char hosts[MANY][48];
+	static struct app_config many[MANY];
+	static struct app_config *pointers[MANY];
+	(void)state;
+	for (unsigned i = 0; i < MANY; i++) {
+		const char *form = i % 50 == 7 ? "*.host%u.example"
+		                   : i % 3     ? "host%u.example"
+		                               : "host%u.example www.host%u.example";
+		str_format(hosts[i], sizeof(hosts[i]), form, i, i);
+		many[i] = (struct app_config){
+			.id = i, .name = hosts[i], .host = hosts[i], .base_uri = (char *)(uintptr_t) "/"};
+		many[i].enabled = true;
+		pointers[i] = &many[i];
+	}
+	many[0].host = NULL;
+	for (size_t size = 0; size < array_count(sizes); size++) {
+		struct config some = {.apps = pointers, .app_count = sizes[size]};
+		const struct app_config *found[ROUNDS];
+		for (int masked = 0; masked <= 1; masked++) {
+			struct timespec begin, end;
+			for (unsigned i = 0; i < MANY; i++)
+				many[i].host_mask = masked ? config_host_mask(many[i].host) : 0;
+			clock_gettime(CLOCK_MONOTONIC, &begin);
+			for (unsigned i = 0; i < ROUNDS; i++) {
+				char host[64];
+				unsigned number = i * 7 % (sizes[size] + 2);
+				str_format(host, sizeof(host), i % 4 == 0 ? "WWW.Host%u.example:80" : "host%u.EXAMPLE",
+				           number);
+				const struct app_config *app = route_find(&some, NULL, str_from(host), STR("/x"));
+				if (masked)
+					assert_ptr_equal(app, found[i]);
+				found[i] = app;
+			}
+			clock_gettime(CLOCK_MONOTONIC, &end);
+			double ns = (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec);
+			printf("%u applications%s: %.0f ns\n", sizes[size], masked ? "" : ", each looked at",
+			       ns / ROUNDS);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -182,6 +230,7 @@ main(void)
 		cmocka_unit_test(test_host_before_base),
 		cmocka_unit_test(test_first_of_equals),
 		cmocka_unit_test(test_listener),
+		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
