@@ -40,8 +40,9 @@ leave_now(struct balancer *balancer)
 
 /* Between two requests: it goes to the balancer that serves, and does not notice. */
 static void
-leave_give_client(struct balancer *balancer, struct client *client)
+leave_give_client(struct client *client)
 {
+	struct balancer *balancer = container_of(client->traffic, struct balancer, traffic);
 	const struct listener *listener = client->listener;
 	struct message message;
 	message_init(&message, MESSAGE_CLIENT);
@@ -79,7 +80,7 @@ leave_step(struct balancer *balancer)
 	if (over)
 		leave_end_tunnels(balancer);
 	list_each (&traffic->clients, node)
-		leave_give_client(balancer, container_of(node, struct client, node));
+		leave_give_client(container_of(node, struct client, node));
 	list_each (&traffic->listeners, node) {
 		struct listener *listener = container_of(node, struct listener, node);
 		if (listener->kind == LISTENER_DOOR)
@@ -100,6 +101,7 @@ leave_to_another(struct balancer *balancer, uint64_t within_ms)
 	balancer->state = BALANCER_HANDING_OVER;
 	balancer->ends_ms = balancer->loop.now_ms + within_ms;
 	traffic->state = TRAFFIC_HANDING_OVER;
+	traffic->idle = leave_give_client;
 	list_each (&traffic->listeners, node)
 		listener_pause(container_of(node, struct listener, node));
 	balancer->scoreboard = traffic->scoreboard = scoreboard_private();

@@ -132,6 +132,7 @@ static const struct state_field worker_fields[] = {
 	PLAIN(worker, drain_ms),
 	PLAIN(worker, term_ms),
 	PLAIN(worker, has_slot),
+	PLAIN(worker, unused_by),
 	PLAIN(worker, record),
 	PLAIN(worker, launched_ms),
 	PLAIN(worker, spawn_start_unix_us),

@@ -100,7 +100,7 @@ from_balancer_before(struct spawner *spawner, struct message *message, const int
 		return true;
 	case MESSAGE_RETIRE:
 		if (worker != NULL)
-			tell_of_worker(spawner, MESSAGE_DETACH, worker, "");
+			upgrade_retire(spawner, worker, UPGRADE_UNUSED_BEFORE, 0);
 		return true;
 	case MESSAGE_CLIENT:
 		if (fd_count != 1 || spawner->supervisor.state != SUPERVISOR_SERVING)
@@ -137,11 +137,7 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 	case MESSAGE_RETIRE:
 		/* one that is gone meanwhile: it was told, the messages crossed */
 		if (worker != NULL && !refork_turn(worker))
-			worker_retire_within(worker,
-			                     message->number < worker->app->drain_timeout_ms
-			                             ? message->number
-			                             : worker->app->drain_timeout_ms,
-			                     WORKER_TERM_MS);
+			upgrade_retire(spawner, worker, UPGRADE_UNUSED_SERVING, message->number);
 		break;
 	case MESSAGE_LIMIT:
 		log_escape(why, sizeof(why), str_make(message->text, message->text_len));
@@ -196,6 +192,7 @@ balancer_ended(struct supervisor *supervisor)
 
 	if (supervisor == &spawner->before) {
 		tell_simple(spawner, MESSAGE_ALONE, 0, -1);
+		upgrade_retire_unused(spawner);
 		log_notice("the balancer before has gone");
 	}
 	ending_balancer_gone(spawner);
@@ -536,6 +533,8 @@ begin_again(struct spawner *spawner, const struct spawner_start *start)
 	for (size_t i = 0; i < spawner->config->app_count; i++)
 		preloader_go_on(&spawner->workers, spawner->config->apps[i]->id);
 	workers_go_on(&spawner->workers);
+	if (spawner->before.state == SUPERVISOR_IDLE)
+		upgrade_retire_unused(spawner);
 	children_reap(&spawner->children);
 	timer_set(&spawner->loop, &spawner->sampling, spawner->config->analytics_collection_rate_ms);
 	timer_set(&spawner->loop, &spawner->strays, 1);

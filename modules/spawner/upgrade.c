@@ -443,6 +443,43 @@ upgrade_serving(struct spawner *spawner)
 	timer_set(&spawner->loop, &upgrade->proving, UPGRADE_PROVING_MS);
 }
 
+/* --- processes that nobody uses any more -------------------------------------------------------- */
+
+void
+upgrade_retire(struct spawner *spawner, struct worker *worker, unsigned who, uint64_t within_ms)
+{
+	uint64_t drain_ms = worker->app->drain_timeout_ms;
+	struct message message;
+
+	worker->unused_by |= (uint8_t)who;
+	if (who == UPGRADE_UNUSED_SERVING && !worker_is_leaving(worker))
+		worker->drain_ms = within_ms < drain_ms ? within_ms : drain_ms;
+	if (spawner->before.state == SUPERVISOR_IDLE ||
+	    worker->unused_by == (UPGRADE_UNUSED_SERVING | UPGRADE_UNUSED_BEFORE)) {
+		worker_retire_within(worker, worker->drain_ms, WORKER_TERM_MS);
+	} else if (who == UPGRADE_UNUSED_BEFORE) {
+		tell_of_worker(spawner, MESSAGE_DETACH, worker, "");
+	} else {
+		message_init(&message, MESSAGE_DETACH);
+		message.slot = worker->record.slot;
+		message.serial = worker->record.serial;
+		supervisor_send(&spawner->before, &message, NULL, 0);
+	}
+}
+
+void
+upgrade_retire_unused(struct spawner *spawner)
+{
+	for (size_t state = 0; state < WORKER_STATE_N; state++) {
+		list_each (&spawner->workers.states[state], node) {
+			struct worker *worker = container_of(node, struct worker, node);
+			if ((worker->unused_by & UPGRADE_UNUSED_SERVING) && !worker_is_leaving(worker))
+				worker_retire_within(worker, worker->drain_ms, WORKER_TERM_MS);
+			worker->unused_by = 0;
+		}
+	}
+}
+
 /* --- `passenger upgrade-check` --------------------------------------------------------------------- */
 
 int

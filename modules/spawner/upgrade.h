@@ -30,6 +30,13 @@ bool upgrade_arrive(struct spawner *spawner, const struct image_arrival *arrival
 /* The balancer serves. */
 void upgrade_serving(struct spawner *spawner);
 
+enum { UPGRADE_UNUSED_SERVING = 1, UPGRADE_UNUSED_BEFORE = 2 };
+/* While there are two balancers it is stopped when neither gives it anything any more: each has it out of rotation,
+ * and found it empty after that. */
+void upgrade_retire(struct spawner *spawner, struct worker *worker, unsigned who, uint64_t within_ms);
+/* The one before is gone: what the other one alone uses no more is stopped. */
+void upgrade_retire_unused(struct spawner *spawner);
+
 /* `passenger upgrade-check`, which the running one starts. */
 int upgrade_check_command(int argc, char **argv);
 

@@ -118,6 +118,7 @@ struct worker {
 	bool another_port;                    /* FAILED, but only the port was to blame */
 	uint64_t drain_ms, term_ms;           /* rungs of the ladder */
 	bool has_slot;
+	uint8_t unused_by; /* bits of the balancers, while there are two, that have asked to stop it: 1 serves, 2 hands over */
 	struct message_process record; /* complete from RUNNING on */
 	uint64_t launched_ms;          /* CLOCK_MONOTONIC */
 	int64_t spawn_start_unix_us, spawn_end_unix_us;

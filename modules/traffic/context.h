@@ -14,6 +14,8 @@ enum {
 	TRAFFIC_HEAD_BYTES = HTTP_HEAD_BYTES_MAX + 40 * 1024, /* a rewritten head: the peer's and what we add */
 };
 
+struct client;
+
 enum traffic_state {
 	TRAFFIC_SERVING,
 	TRAFFIC_HANDING_OVER, /* another balancer accepts; idle clients go there */
@@ -35,6 +37,7 @@ struct traffic {
 	int slow_log_fd;              /* -1: the main log */
 	void (*warmed)(struct traffic *traffic, struct process *process, const char *why); /* NULL: it has warmed up */
 	void (*quiet)(struct traffic *traffic); /* draining, and the last request has ended */
+	void (*idle)(struct client *client);    /* HANDING_OVER: its request has ended, and it waits for the next one */
 
 	/* Valid inside one callback only. */
 	char scratch[TRAFFIC_SCRATCH_BYTES];

@@ -194,6 +194,8 @@ request_next(struct client *client, bool keep_alive)
 		client_input_again(client);
 	else
 		client_resume(client);
+	if (client->traffic->state == TRAFFIC_HANDING_OVER)
+		client->traffic->idle(client);
 }
 
 void
