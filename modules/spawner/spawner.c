@@ -520,6 +520,7 @@ begin_again(struct spawner *spawner, const struct spawner_start *start)
 		return say("the scoreboard is not there");
 	spawner->workers.board = spawner->supervisor.board = spawner->before.board = spawner->board;
 	spawner->evidence.board = spawner->board;
+	spawner->restart_files.board = spawner->board;
 	notify_restore(&spawner->notify, &spawner->loop);
 	spawner->state = SPAWNER_SERVING;
 	if (!begin_common(spawner, NULL))
