@@ -519,6 +519,7 @@ begin_again(struct spawner *spawner, const struct spawner_start *start)
 	if (spawner->board == NULL)
 		return say("the scoreboard is not there");
 	spawner->workers.board = spawner->supervisor.board = spawner->before.board = spawner->board;
+	spawner->restart_files.board = spawner->board;
 	spawner->evidence.board = spawner->board;
 	spawner->restart_files.board = spawner->board;
 	notify_restore(&spawner->notify, &spawner->loop);
