@@ -16,6 +16,7 @@ def reason(report):
 class Record:
     def __init__(self):
         self.outcomes = {}
+        self.figures = []
 
     def write(self, outcome, name, why=''):
         why = ' '.join(str(why).split())[:200]
@@ -26,6 +27,8 @@ class Record:
         worst = self.outcomes.setdefault(report.nodeid, ('passed', ''))
         if RANK[report.outcome] > RANK[worst[0]]:
             self.outcomes[report.nodeid] = (report.outcome, reason(report) or getattr(report, 'wasxfail', ''))
+        if report.when == 'call' and report.passed and 0 < len(report.capstdout.strip()) < 1000:
+            self.figures.append(f'{report.nodeid}: {report.capstdout.strip()}')
         if report.when == 'teardown':
             outcome, why = self.outcomes.pop(report.nodeid)
             self.write(outcome, report.nodeid, why)
@@ -33,6 +36,13 @@ class Record:
     def pytest_collectreport(self, report):
         if report.outcome != 'passed':
             self.write(report.outcome, report.nodeid, reason(report) or 'could not be collected')
+
+    def pytest_terminal_summary(self, terminalreporter):
+        """What tests that passed have measured."""
+        if self.figures:
+            terminalreporter.section('figures')
+        for figure in self.figures:
+            terminalreporter.write_line(figure)
 
     def pytest_sessionfinish(self, exitstatus):
         for name in self.outcomes:

@@ -47,7 +47,7 @@ def test_hello(python, name, kind):
                 r = c.request('GET', '/', headers)
                 assert (r.status, r.reason, r.body, r.header('content-type')) == (200, 'OK', b'hello world\n', 'text/plain')
                 assert r.header('content-length') == '12' and len(r.all('date')) == 1
-    assert p.processes()[0]['processed'] == 6 and p.processes()[0]['processed_direct'] == 3
+    wait_until(lambda: p.processes()[0]['processed'] == 6 and p.processes()[0]['processed_direct'] == 3)
     assert p.stop() == 0
 
 
