@@ -87,9 +87,11 @@ group_set_roll(struct group *group, enum group_roll roll)
 {
 	bool orders = roll != group->roll;
 	group->roll = roll;
-	/* What the heap's order goes by has changed. */
-	if (orders)
+	/* What the heap's order goes by has changed, and who may be reaped. */
+	if (orders) {
 		group_heap_sort(group);
+		pool_reap_later(group->pool);
+	}
 	atomic_store_explicit(&group->board->roll, roll, memory_order_relaxed);
 	atomic_store_explicit(&group->board->roll_size, group->roll_size, memory_order_relaxed);
 	/* Last: who sees the generation sees what became of it. */

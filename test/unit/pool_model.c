@@ -470,8 +470,12 @@ model_check(void)
 {
 	model_learn_of_detached();
 	must(model_pool.process_count == model_living() && model_pool.spawning == model_spawning());
-	for (unsigned i = 0; i < MODEL_APPS; i++)
+	for (unsigned i = 0; i < MODEL_APPS; i++) {
 		check_group(i);
+		/* Nothing is reaped of it: the reaper looks again when that ends. */
+		if (pool_group(&model_pool, i) != NULL && pool_group(&model_pool, i)->roll == ROLL_FAILED)
+			model_apps[i].attached_ms = model_loop.now_ms;
+	}
 	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
 		if (model_processes[i].alive)
 			check_process(i);

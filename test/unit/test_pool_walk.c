@@ -453,6 +453,8 @@ back_from_oob(unsigned slot, bool heard)
 		return;
 	process->enabled = true;
 	process->idle_since_ms = model_loop.now_ms;
+	model_apps[process->app].attached_ms =
+		model_loop.now_ms; /* one more than the least: from now on others may go */
 	process->doubt -= process->oob == MODEL_OOB_WORKING && heard && process->can_tell;
 	process->oob = MODEL_OOB_NONE;
 }
