@@ -430,6 +430,7 @@ run_tests()
 {
 	case ${1:-default} in default | quick | full) ;; *) die "test takes quick or full, not $1" ;; esac
 	need "${PACKAGES_BUILD[@]}" "${PACKAGES_RUN[@]}" "${PACKAGES_CHECK[@]}" "${PACKAGES_FUZZ[@]}" "${PACKAGES_TEST[@]}"
+	command -v npm >/dev/null || (need npm) || say "The applications from npm cannot be tested without it."
 	[ "${1:-default}" != full ] || (need "${PACKAGES_IMAGES[@]}") || say "The images cannot be tested without these."
 	[ "${1:-default}" != full ] || export PASSENGER_WALK_STEPS=10000000 # of test/unit/test_pool_walk.c
 	exec "$PYTHON" test/check/suite.py "${1:-default}"
