@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "balancer/core.h"
 #include "balancer/leave.h"
+#include "balancer/wishes.h"
 #include "system/sandbox.h"
 #include "traffic/access_log.h"
 #include "traffic/warmup.h"
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -22,145 +22,6 @@ enum {
 	BALANCER_BEAT_MS = 1000,
 	BALANCER_CONFIG_BYTES_MAX = 16 * 1024 * 1024,
 };
-
-void
-balancer_end(struct balancer *balancer, int exit_code)
-{
-	if (balancer->state == BALANCER_ENDED)
-		return;
-	balancer->state = BALANCER_ENDED;
-	balancer->exit_code = exit_code;
-	loop_stop(&balancer->loop);
-}
-
-void
-balancer_send(struct balancer *balancer, const struct message *message)
-{
-	if (channel_send(&balancer->channel, message, NULL, 0))
-		return;
-	log_critical("the spawner takes no messages any more");
-	balancer_end(balancer, 1);
-}
-
-/* ---- the pool's wishes ---- */
-
-static void
-hook_spawn(void *owner, struct group *group)
-{
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_SPAWN);
-	message.app_id = group->app->id;
-	balancer_send(balancer, &message);
-}
-
-static void
-hook_restart(void *owner, struct group *group)
-{
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_WANT_RESTART);
-	message.app_id = group->app->id;
-	balancer_send(balancer, &message);
-}
-
-static void
-hook_retire(void *owner, struct process *process)
-{
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_RETIRE);
-	message.slot = process->record.slot;
-	message.serial = process->record.serial;
-	message.number = process_time_left_ms(process);
-	balancer_send(balancer, &message);
-}
-
-static void
-hook_reached(void *owner, struct process *process, enum limit limit, const char *how)
-{
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_LIMIT);
-	message.number = limit;
-	message.slot = process->record.slot;
-	message.serial = process->record.serial;
-	message_set_text(&message, str_from(how));
-	balancer_send(balancer, &message);
-}
-
-static void
-hook_queue_full(void *owner, struct group *group, struct str path)
-{
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_HOOK);
-	message.app_id = group->app->id;
-	message.number = CONFIG_HOOK_QUEUE_FULL;
-	message_set_text(&message, path);
-	balancer_send(balancer, &message);
-}
-
-static void
-hook_attached(void *owner, struct process *process)
-{
-	struct balancer *balancer = owner;
-	/* The door's socket came with the record: see balancer_process(). */
-	struct listener *door = process->door;
-	(void)balancer;
-	if (door != NULL)
-		listener_resume(door);
-}
-
-static void
-hook_gone(void *owner, struct process *process)
-{
-	(void)owner;
-	warmup_cancel(process);
-	backend_close_all(process);
-	if (process->door != NULL)
-		listener_close(process->door);
-	process->door = NULL;
-}
-
-static void
-hook_oob(void *owner, struct process *process)
-{
-	struct balancer *balancer = owner;
-	backend_work(&balancer->traffic, process);
-}
-
-static void
-hook_doubted(void *owner, struct process *process)
-{
-	struct balancer *balancer = owner;
-	backend_ping(&balancer->traffic, process);
-}
-
-/* Whether it is in rotation is ours to say, that its start has failed the spawner's. */
-static void
-balancer_warmed(struct traffic *traffic, struct process *process, const char *why)
-{
-	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
-	struct message message;
-	if (process->state != PROCESS_WARMING)
-		return;
-	if (balancer->state == BALANCER_HANDING_OVER) {
-		/* the other one tells the spawner; who waits here waits for no more than this */
-		if (why == NULL)
-			pool_warmed(process);
-		return;
-	}
-	message_init(&message, MESSAGE_WARMED);
-	message.slot = process->record.slot;
-	message.serial = process->record.serial;
-	if (why != NULL)
-		message_set_text(&message, str_from(why));
-	balancer_send(balancer, &message);
-	/* Else it stays as it is until the spawner says that it has failed: so no other one is asked for before. */
-	if (why == NULL)
-		pool_warmed(process);
-}
 
 /* ---- time ---- */
 
@@ -178,22 +39,10 @@ balancer_beat(struct timer *timer)
 static bool
 balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 {
-	const struct pool_hooks hooks = {
-		.spawn = hook_spawn,
-		.retire = hook_retire,
-		.restart = hook_restart,
-		.reached = hook_reached,
-		.queue_full = hook_queue_full,
-		.attached = hook_attached,
-		.gone = hook_gone,
-		.oob = hook_oob,
-		.doubted = hook_doubted,
-		.owner = balancer,
-	};
 	if (balancer->scoreboard != NULL || (balancer->scoreboard = scoreboard_map(fd)) == NULL)
 		return false;
 	balancer->shared = balancer->scoreboard;
-	pool_init(&balancer->pool, &balancer->loop, balancer->scoreboard, &hooks);
+	wishes_init(balancer);
 	balancer->pool.column = message->number % SCOREBOARD_COLUMNS;
 	if (message->slot != 0)
 		pool_accompany(&balancer->pool, true);
@@ -204,7 +53,7 @@ balancer_hello(struct balancer *balancer, const struct message *message, int fd)
 	for (size_t i = 0; i < CONFIG_APPS_MAX; i++)
 		balancer->traffic.folders[i] = -1;
 	balancer->traffic.quiet = leave_quiet;
-	balancer->traffic.warmed = balancer_warmed;
+	balancer->traffic.warmed = wishes_warmed;
 	list_init(&balancer->traffic.listeners);
 	list_init(&balancer->traffic.clients);
 	balancer->beat.due = balancer_beat;
@@ -323,7 +172,7 @@ balancer_process(struct balancer *balancer, const struct message *message, int *
 		retire.slot = message->process.slot;
 		retire.serial = message->process.serial;
 		retire.number = UINT64_MAX;
-		balancer_send(balancer, &retire);
+		core_send(balancer, &retire);
 		return true;
 	}
 	struct listener *door = listener_open(&balancer->traffic, LISTENER_DOOR, fds[0], &request_client_handler);
@@ -358,7 +207,7 @@ balancer_begin(struct balancer *balancer)
 	}
 	pool_begin(&balancer->pool);
 	message_init(&message, MESSAGE_READY);
-	balancer_send(balancer, &message);
+	core_send(balancer, &message);
 	return true;
 }
 
@@ -479,7 +328,7 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 			balancer_client(balancer, message, fds);
 		return fd_count == 1;
 	case MESSAGE_STOP:
-		balancer_end(balancer, 0);
+		core_end(balancer, 0);
 		return true;
 	case MESSAGE_DETACH:
 	case MESSAGE_RETIRED:
@@ -500,7 +349,7 @@ balancer_received(struct channel *channel, struct message *message, int *fds, si
 	if (balancer_heed(balancer, message, fds, fd_count))
 		return;
 	log_critical("the spawner's message %s can not be taken", message_name((enum message_type)message->type));
-	balancer_end(balancer, 1);
+	core_end(balancer, 1);
 }
 
 static void
@@ -509,7 +358,7 @@ balancer_orphaned(struct channel *channel, const char *why)
 	struct balancer *balancer = channel->owner;
 	if (balancer->state != BALANCER_DRAINING)
 		log_error("the spawner is gone: %s", why);
-	balancer_end(balancer, 1);
+	core_end(balancer, 1);
 }
 
 /* ---- main ---- */

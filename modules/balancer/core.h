@@ -35,8 +35,8 @@ struct balancer {
 };
 
 /* The loop ends, with this exit code. */
-void balancer_end(struct balancer *balancer, int exit_code);
+void core_end(struct balancer *balancer, int exit_code);
 /* To the spawner. */
-void balancer_send(struct balancer *balancer, const struct message *message);
+void core_send(struct balancer *balancer, const struct message *message);
 
 #endif

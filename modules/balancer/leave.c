@@ -30,10 +30,10 @@ leave_now(struct balancer *balancer)
 		return;
 	leave_add_figures(balancer);
 	message_init(&message, MESSAGE_DRAINED);
-	balancer_send(balancer, &message);
+	core_send(balancer, &message);
 	access_log_flush(&balancer->traffic);
 	channel_flush(&balancer->channel);
-	balancer_end(balancer, 0);
+	core_end(balancer, 0);
 }
 
 /* ---- handing over ---- */

@@ -228,7 +228,6 @@ pool_attach(struct pool *pool, const struct message_process *record)
 	pool->by_slot[record->slot] = process;
 	pool->process_count++;
 	pool_spawn_answered(pool, group);
-	pool->hooks.attached(pool->hooks.owner, process);
 	for (uint32_t i = process->doubt; i > 0; i--)
 		pool->hooks.doubted(pool->hooks.owner, process);
 	if (process->state == PROCESS_ENABLED) {

@@ -297,7 +297,6 @@ struct pool_hooks {
 	void (*reached)(void *owner, struct process *process, enum limit limit, const char *how); /* see MESSAGE_LIMIT */
 	void (*queue_full)(void *owner, struct group *group, struct str path);
 	/* traffic's part in a process's life */
-	void (*attached)(void *owner, struct process *process);
 	void (*gone)(void *owner, struct process *process); /* close its door and backends */
 	void (*oob)(void *owner, struct process *process); /* let it do its out-of-band work, then process_oob_done() */
 	void (*doubted)(void *owner, struct process *process); /* find out when a place is free, then process_trust() */

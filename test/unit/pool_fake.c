@@ -13,7 +13,7 @@ struct app_config fake_apps[FAKE_APPS];
 unsigned fake_spawns[FAKE_APPS];
 unsigned fake_killed, fake_oob;
 enum limit fake_limit;
-unsigned fake_retired, fake_attached, fake_gone_count, fake_doubts;
+unsigned fake_retired, fake_gone_count, fake_doubts;
 const struct process *fake_last_retired;
 
 static const struct app_type fake_type = {.name = "ruby", .protocol = APP_PROTOCOL_SESSION};
@@ -51,14 +51,6 @@ hook_reached(void *owner, struct process *process, enum limit limit, const char 
 	fake_limit = limit;
 	if (limit != LIMIT_MEMORY)
 		fake_killed++;
-}
-
-static void
-hook_attached(void *owner, struct process *process)
-{
-	(void)owner;
-	(void)process;
-	fake_attached++;
 }
 
 static void
@@ -112,7 +104,6 @@ fake_set_up(void **state)
 		.spawn = hook_spawn,
 		.retire = hook_retire,
 		.reached = hook_reached,
-		.attached = hook_attached,
 		.gone = hook_gone,
 		.oob = hook_oob,
 		.doubted = hook_doubted,
@@ -127,7 +118,7 @@ fake_set_up(void **state)
 		.max_pool_size = 100, .max_concurrent_spawns = 4, .apps = fake_app_list, .app_count = FAKE_APPS};
 	fake_killed = fake_oob = 0;
 	fake_limit = LIMIT_NONE;
-	fake_retired = fake_attached = fake_gone_count = fake_doubts = 0;
+	fake_retired = fake_gone_count = fake_doubts = 0;
 	fake_last_retired = NULL;
 	fake_slot = 0;
 	fake_board = scoreboard_create(&fd);

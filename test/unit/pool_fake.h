@@ -31,7 +31,7 @@ extern struct app_config fake_apps[FAKE_APPS]; /* a test may change them before 
 
 /* What the pool has asked for. */
 extern unsigned fake_spawns[FAKE_APPS]; /* ever */
-extern unsigned fake_retired, fake_attached, fake_gone_count, fake_doubts;
+extern unsigned fake_retired, fake_gone_count, fake_doubts;
 extern unsigned fake_oob;
 extern unsigned fake_killed;  /* what a test has looked at it sets to 0: nothing else may be killed */
 extern enum limit fake_limit; /* the newest that was reached */

@@ -577,7 +577,6 @@ begin_epoch(void)
 	const struct pool_hooks hooks = {.spawn = hook_spawn,
 	                                 .retire = hook_retire,
 	                                 .reached = hook_reached,
-	                                 .attached = hook_process,
 	                                 .gone = hook_process,
 	                                 .oob = hook_oob,
 	                                 .doubted = hook_process};

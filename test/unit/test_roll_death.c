@@ -152,7 +152,6 @@ start(void)
 	const struct pool_hooks hooks = {.spawn = hook_spawn,
 	                                 .retire = hook_retire,
 	                                 .reached = hook_reached,
-	                                 .attached = hook_process,
 	                                 .gone = hook_process,
 	                                 .doubted = hook_process};
 	pool_init(&pool, &loop, board, &hooks);

@@ -127,7 +127,6 @@ start(int column)
 	const struct pool_hooks hooks = {.spawn = hook_group,
 	                                 .retire = hook_process,
 	                                 .reached = hook_limit,
-	                                 .attached = hook_process,
 	                                 .gone = hook_process,
 	                                 .doubted = hook_doubted,
 	                                 .owner = &pools[column]};

@@ -1,0 +1,127 @@
+#include "balancer/wishes.h"
+
+#include "traffic/warmup.h"
+
+static void
+wish_spawn(void *owner, struct group *group)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_SPAWN);
+	message.app_id = group->app->id;
+	core_send(balancer, &message);
+}
+
+static void
+wish_restart(void *owner, struct group *group)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_WANT_RESTART);
+	message.app_id = group->app->id;
+	core_send(balancer, &message);
+}
+
+static void
+wish_retire(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_RETIRE);
+	message.slot = process->record.slot;
+	message.serial = process->record.serial;
+	message.number = process_time_left_ms(process);
+	core_send(balancer, &message);
+}
+
+static void
+wish_reached(void *owner, struct process *process, enum limit limit, const char *how)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_LIMIT);
+	message.number = limit;
+	message.slot = process->record.slot;
+	message.serial = process->record.serial;
+	message_set_text(&message, str_from(how));
+	core_send(balancer, &message);
+}
+
+static void
+wish_queue_full(void *owner, struct group *group, struct str path)
+{
+	struct balancer *balancer = owner;
+	struct message message;
+	message_init(&message, MESSAGE_HOOK);
+	message.app_id = group->app->id;
+	message.number = CONFIG_HOOK_QUEUE_FULL;
+	message_set_text(&message, path);
+	core_send(balancer, &message);
+}
+
+static void
+wish_gone(void *owner, struct process *process)
+{
+	(void)owner;
+	warmup_cancel(process);
+	backend_close_all(process);
+	if (process->door != NULL)
+		listener_close(process->door);
+	process->door = NULL;
+}
+
+static void
+wish_oob(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	backend_work(&balancer->traffic, process);
+}
+
+static void
+wish_doubted(void *owner, struct process *process)
+{
+	struct balancer *balancer = owner;
+	backend_ping(&balancer->traffic, process);
+}
+
+/* Whether it is in rotation is ours to say, that its start has failed the spawner's. */
+void
+wishes_warmed(struct traffic *traffic, struct process *process, const char *why)
+{
+	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
+	struct message message;
+	if (process->state != PROCESS_WARMING)
+		return;
+	if (balancer->state == BALANCER_HANDING_OVER) {
+		/* the other one tells the spawner; who waits here waits for no more than this */
+		if (why == NULL)
+			pool_warmed(process);
+		return;
+	}
+	message_init(&message, MESSAGE_WARMED);
+	message.slot = process->record.slot;
+	message.serial = process->record.serial;
+	if (why != NULL)
+		message_set_text(&message, str_from(why));
+	core_send(balancer, &message);
+	/* Else it stays as it is until the spawner says that it has failed: so no other one is asked for before. */
+	if (why == NULL)
+		pool_warmed(process);
+}
+
+void
+wishes_init(struct balancer *balancer)
+{
+	const struct pool_hooks hooks = {
+		.spawn = wish_spawn,
+		.retire = wish_retire,
+		.restart = wish_restart,
+		.reached = wish_reached,
+		.queue_full = wish_queue_full,
+		.gone = wish_gone,
+		.oob = wish_oob,
+		.doubted = wish_doubted,
+		.owner = balancer,
+	};
+	pool_init(&balancer->pool, &balancer->loop, balancer->scoreboard, &hooks);
+}
