@@ -5,7 +5,7 @@
  * It asks the spawner through its hooks and is told by pool_attach(),
  * pool_gone() and pool_spawn_failed().  It knows nothing of HTTP.
  *
- * process.c, queue.c, oob.c, group.c, roll.c, retire.c and pool.c are this one room; its parts are named below.
+ * process.c, queue.c, oob.c, group.c, roll.c, retire.c, allot.c and pool.c are this one room; its parts are named below.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -370,10 +370,6 @@ void pool_end_tunnels(struct pool *pool);
 /* No new processes, no new sessions; sessions that wait hear SESSION_STOPPED only when nobody can serve them. */
 void pool_drain(struct pool *pool);
 
-/* Private to pool/: asks for processes of this group as far as the rules allow. */
-void pool_consider(struct pool *pool, struct group *group);
-/* Private: room may have come free. */
-void pool_room(struct pool *pool);
 /* DETACHED, and nothing keeps it: a tunnel does so for drain_timeout, and not at all with
  * abort_websockets_on_process_shutdown.  Its tunnels end POOL_GOODBYE_MS after it was told. */
 void pool_retire_if_empty(struct process *process);
@@ -381,12 +377,25 @@ void process_drain_due(struct timer *timer);
 /* Before it is told to stop by force. */
 uint64_t process_time_left_ms(const struct process *process);
 void pool_reap_later(struct pool *pool);
-/* The process of another group that has been idle for longest, or NULL. */
-struct process *pool_idlest(struct pool *pool, const struct group *except);
+/* In rotation, and nobody needs it. */
+static inline bool
+process_is_idle(const struct process *process)
+{
+	return process->state == PROCESS_ENABLED && process_is_empty(process);
+}
 /* Nobody is left who could serve those that wait. */
 void group_fail_queue(struct group *group, enum session_event event);
 void group_pumped(struct soon *soon);
 void group_backoff_over(struct timer *timer);
 void group_bury(struct grave *grave);
+
+/* ---- allot.c: which application gets a process, and which gives one ---- */
+
+/* Private to pool/: asks for processes of this group as far as the rules allow. */
+void pool_consider(struct pool *pool, struct group *group);
+/* Private: room may have come free. */
+void pool_room(struct pool *pool);
+/* The process of another group that has been idle for longest, or NULL. */
+struct process *pool_idlest(struct pool *pool, const struct group *except);
 
 #endif

@@ -1,6 +1,7 @@
 #include "spawner/ending.h"
 
 #include "base/log.h"
+#include "spawner/ladder.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
 
@@ -90,7 +91,7 @@ stop_applications(struct spawner *spawner)
 	spawner->state = SPAWNER_STOPPING;
 	for (size_t state = 0; state < WORKER_STATE_N; state++)
 		list_each (&spawner->workers.states[state], node)
-			worker_retire_within(container_of(node, struct worker, node), drain_ms, term_ms);
+			ladder_retire(container_of(node, struct worker, node), drain_ms, term_ms);
 	ending_look(spawner);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "spawner/evidence_text.h"
+#include "spawner/ladder.h"
 #include "spawner/ready.h"
 
 #include <dirent.h>
@@ -212,9 +213,9 @@ evidence_end(struct evidence *evidence)
 	if (fd >= 0)
 		close(fd);
 	if (evidence->limit == LIMIT_START)
-		worker_start_failed(worker, written ? path : NULL);
+		ladder_give_up(worker, written ? path : NULL);
 	else if (evidence->limit != LIMIT_NONE && worker->child.pid != 0)
-		worker_kill(worker, NULL);
+		ladder_kill(worker, NULL);
 }
 
 void

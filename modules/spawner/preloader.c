@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "config/app_type.h"
+#include "spawner/ladder.h"
 #include "spawner/launch.h"
 #include "spawner/ready.h"
 
@@ -103,7 +104,7 @@ hello_due(struct timer *timer)
 
 	/* it hangs, or an application's own code does, in the middle of a fork */
 	if (preloader != NULL)
-		worker_kill(preloader, "it makes no process within start_timeout");
+		ladder_kill(preloader, "it makes no process within start_timeout");
 	worker_abandon(worker, "its preloader made no process within start_timeout");
 }
 
@@ -221,7 +222,7 @@ fork_worker(struct worker *preloader, struct worker *worker)
 		if (setsockopt(ends.control_ours, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)
 			str_format(sentence, sizeof(sentence), "its control descriptor is refused: %s", strerror(errno));
 		else if (preloader->control.ready == NULL || !send_fds(preloader->control.fd, fds))
-			worker_kill(preloader, "it takes no commands any more");
+			ladder_kill(preloader, "it takes no commands any more");
 		else if (!watch_ends(worker, preloader, &ends))
 			str_format(sentence, sizeof(sentence), "its control descriptor can not be watched: %s",
 			           strerror(errno));
@@ -268,7 +269,7 @@ idle_due(struct timer *timer)
 		return;
 	log_notice("application %s: preloader %d has been idle for max_preloader_idle_time and is stopped",
 	           preloader->app->name, preloader->child.pid);
-	worker_retire_within(preloader, STOP_DRAIN_MS, WORKER_TERM_MS);
+	ladder_retire(preloader, STOP_DRAIN_MS, WORKER_TERM_MS);
 }
 
 static void
@@ -367,7 +368,7 @@ preloader_renew(struct workers *workers, uint32_t app_id)
 		list_each (&workers->states[state], node) {
 			struct worker *worker = container_of(node, struct worker, node);
 			if (worker->role == &preloader_role && worker->app->id == app_id && !is_current(worker)) {
-				worker_retire_within(worker, STOP_DRAIN_MS, WORKER_TERM_MS);
+				ladder_retire(worker, STOP_DRAIN_MS, WORKER_TERM_MS);
 			} else if (is_wanted(worker, app_id)) {
 				/* who has not said hello yet would come with the old code */
 				worker_reset(worker);

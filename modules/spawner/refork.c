@@ -1,6 +1,7 @@
 #include "spawner/refork.h"
 
 #include "base/log.h"
+#include "spawner/ladder.h"
 #include "spawner/preloader.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
@@ -98,7 +99,7 @@ refork_done(struct worker *worker)
 	/* a restart or a reload may have overtaken it */
 	if (app == NULL || spawner->state != SPAWNER_SERVING ||
 	    worker->record.generation != worker->table->generations[worker->app->id]) {
-		worker_retire_within(worker, worker->app->drain_timeout_ms, WORKER_TERM_MS);
+		ladder_retire(worker, worker->app->drain_timeout_ms, WORKER_TERM_MS);
 		return;
 	}
 	str_format(why, sizeof(why), "process %d is warm and the preloader now; the others are replaced",

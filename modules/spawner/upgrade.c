@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "handover/snapshot.h"
 #include "spawner/carry.h"
+#include "spawner/ladder.h"
 #include "spawner/tell.h"
 
 #include <errno.h>
@@ -456,7 +457,7 @@ upgrade_retire(struct spawner *spawner, struct worker *worker, unsigned who, uin
 		worker->drain_ms = within_ms < drain_ms ? within_ms : drain_ms;
 	if (spawner->before.state == SUPERVISOR_IDLE ||
 	    worker->unused_by == (UPGRADE_UNUSED_SERVING | UPGRADE_UNUSED_BEFORE)) {
-		worker_retire_within(worker, worker->drain_ms, WORKER_TERM_MS);
+		ladder_retire(worker, worker->drain_ms, WORKER_TERM_MS);
 	} else if (who == UPGRADE_UNUSED_BEFORE) {
 		tell_of_worker(spawner, MESSAGE_DETACH, worker, "");
 	} else {
@@ -474,7 +475,7 @@ upgrade_retire_unused(struct spawner *spawner)
 		list_each (&spawner->workers.states[state], node) {
 			struct worker *worker = container_of(node, struct worker, node);
 			if ((worker->unused_by & UPGRADE_UNUSED_SERVING) && !worker_is_leaving(worker))
-				worker_retire_within(worker, worker->drain_ms, WORKER_TERM_MS);
+				ladder_retire(worker, worker->drain_ms, WORKER_TERM_MS);
 			worker->unused_by = 0;
 		}
 	}

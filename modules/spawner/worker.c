@@ -8,7 +8,7 @@
 #include "system/socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +35,26 @@ worker_move(struct worker *worker, enum worker_state state)
 	list_remove(&worker->node);
 	worker->state = state;
 	list_append(&worker->table->states[state], &worker->node);
+}
+
+const char *
+worker_step(const struct worker *worker)
+{
+	static const char *const steps[APP_READY_N] = {
+		[APP_READY_CONTROL] = "loading the application",
+		[APP_READY_PORT] = "listening on 127.0.0.1, port $PORT",
+		[APP_READY_SOCKET] = "listening on the unix socket $PASSENGER_SOCKET",
+		[APP_READY_DESCRIPTOR] = "accepting a first connection on descriptor 3",
+	};
+	/* `passenger exec` holds the other end until it has become the application */
+	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
+
+	if (worker->record.pid == 0)
+		return worker->preloader[0] != '\0' ? "forking it from the preloader" : "making its sockets and pipes";
+	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
+		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
+		                                       : "becoming the application's user and program";
+	return steps[worker->app->readiness];
 }
 
 /* --- slots --------------------------------------------------------------------- */
@@ -123,7 +143,7 @@ worker_bury(struct grave *grave)
 	free(worker);
 }
 
-static void
+void
 worker_end(struct worker *worker)
 {
 	struct workers *workers = worker->table;
@@ -152,9 +172,8 @@ failure_add(struct failure *failure, const char *format, ...)
 	va_end(arguments);
 }
 
-/* One report a failure: to the log, to the balancer, to status. */
-static void
-failure_report(struct worker *worker, const char *how)
+void
+worker_report(struct worker *worker, const char *how)
 {
 	struct failure *failure = worker->failure;
 	char last[FAILURE_DETAILS_BYTES];
@@ -231,154 +250,8 @@ void
 worker_abandon(struct worker *worker, const char *sentence)
 {
 	worker_fail(worker, 0, "%s", sentence);
-	failure_report(worker, "was never started");
+	worker_report(worker, "was never started");
 	worker_end(worker);
-}
-
-/* --- time ------------------------------------------------------------------------- */
-
-static void
-failed_due(struct worker *worker)
-{
-	if (worker->term_ms != 0) {
-		worker->term_ms = 0;
-		child_signal_group(&worker->child, SIGKILL);
-		timer_set(worker->table->loop, &worker->timer, WORKER_REPORT_MS);
-	} else {
-		worker->another_port = false;
-		failure_report(worker, "was killed and has not ended yet");
-	}
-}
-
-static void
-starting_due(struct worker *worker)
-{
-	worker->step = worker_step(worker); /* evidence may cost its life */
-	if (worker->app->readiness == APP_READY_CONTROL && worker->control.ready == NULL)
-		worker_fail(worker, 0, "it closed its control descriptor before it was ready");
-	else
-		worker->table->events->limit(worker, LIMIT_START, "it is not ready");
-}
-
-void
-worker_start_failed(struct worker *worker, const char *evidence)
-{
-	worker_fail(worker, 0, "it was not ready within start_timeout (%llu.%03llu s): still at %s%s%s",
-	            (unsigned long long)worker->app->start_timeout_ms / 1000,
-	            (unsigned long long)worker->app->start_timeout_ms % 1000, worker->step,
-	            evidence != NULL ? "; evidence: " : "", evidence != NULL ? evidence : "");
-}
-
-static void
-worker_due(struct timer *timer)
-{
-	struct worker *worker = container_of(timer, struct worker, timer);
-	struct loop *loop = worker->table->loop;
-
-	switch (worker->state) {
-	case WORKER_STARTING:
-		starting_due(worker);
-		break;
-	case WORKER_RETIRING:
-		worker_move(worker, WORKER_TERMINATING);
-		child_signal_group(&worker->child, SIGTERM);
-		timer_set(loop, &worker->timer, worker->term_ms);
-		break;
-	case WORKER_TERMINATING:
-		/* at once: somebody is in a hurry */
-		if (worker->term_ms < WORKER_TERM_MS)
-			worker_kill(worker, "it did not stop at SIGTERM");
-		else
-			worker_condemn(worker, LIMIT_DRAIN, "it did not stop at SIGTERM");
-		break;
-	case WORKER_FAILED:
-		failed_due(worker);
-		break;
-	case WORKER_BECOMING:
-		worker_retire_within(worker, 0, WORKER_TERM_MS);
-		break;
-	case WORKER_RUNNING:
-	case WORKER_CONDEMNED:
-	case WORKER_CHOSEN:
-	case WORKER_KILLED:
-	case WORKER_STATE_N:
-		break;
-	}
-}
-
-/* By SIGSTOP and the like: it will not hear of it. */
-static bool
-is_stopped(const struct worker *worker)
-{
-	struct procfs_stat stat;
-
-	return procfs_stat(worker->child.pid, &stat) && stat.state == 'T';
-}
-
-void
-worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms)
-{
-	if (worker->state == WORKER_STARTING) {
-		worker_kill(worker, NULL);
-		return;
-	}
-	if (worker->state == WORKER_RUNNING && term_ms >= WORKER_TERM_MS && is_stopped(worker)) {
-		worker_condemn(worker, LIMIT_RESPONSE, "it is stopped by a signal (SIGSTOP or its like)");
-		return;
-	}
-	if (worker->state <= WORKER_BECOMING) {
-		worker_move(worker, WORKER_RETIRING);
-		close_fd(&worker->stdin_fd);
-		/* a program of its own does not know our stdin */
-		if (worker->app->readiness != APP_READY_CONTROL)
-			child_signal(&worker->child, SIGTERM);
-	} else if (worker->state == WORKER_TERMINATING && term_ms < worker->term_ms) {
-		worker->term_ms = term_ms;
-		timer_set(worker->table->loop, &worker->timer, term_ms);
-		return;
-	} else if (worker->state != WORKER_RETIRING || drain_ms >= worker->drain_ms) {
-		return;
-	}
-	worker->drain_ms = drain_ms;
-	worker->term_ms = term_ms;
-	if (drain_ms == 0)
-		worker_due(&worker->timer);
-	else
-		timer_set(worker->table->loop, &worker->timer, drain_ms);
-}
-
-void
-worker_condemn(struct worker *worker, enum limit limit, const char *why)
-{
-	if (worker->state < WORKER_RUNNING || worker->state > WORKER_TERMINATING)
-		return;
-	if (worker_is_cold(worker)) {
-		worker_fail(worker, 0, "%s", why);
-		return;
-	}
-	worker_move(worker, WORKER_CONDEMNED);
-	timer_cancel(worker->table->loop, &worker->timer);
-	worker->table->events->limit(worker, limit, why);
-}
-
-void
-worker_kill(struct worker *worker, const char *why)
-{
-	if (worker->state == WORKER_KILLED)
-		return;
-	if (worker->state == WORKER_STARTING && worker->child.pid == 0) {
-		worker_end(worker); /* its preloader has not made it yet */
-		return;
-	}
-	if (why != NULL)
-		log_warn("application %s: killing process %d: %s", worker->app->name, worker->child.pid, why);
-	/* reported, if it is a failure, when it is reaped */
-	if (worker->state != WORKER_FAILED) {
-		worker_move(worker, WORKER_KILLED);
-		timer_cancel(worker->table->loop, &worker->timer);
-		timer_cancel(worker->table->loop, &worker->probe);
-	}
-	child_signal_group(&worker->child, SIGKILL);
 }
 
 /* --- reaped ------------------------------------------------------------------------ */
@@ -442,7 +315,7 @@ worker_ended(struct child *child, const struct child_end *end)
 		if (worker->again(worker))
 			return;
 	}
-	failure_report(worker, how);
+	worker_report(worker, how);
 	ended_log(worker, end, how, worker->record.pid);
 	if (worker->has_slot)
 		worker->table->events->gone(worker, how);
@@ -450,6 +323,14 @@ worker_ended(struct child *child, const struct child_end *end)
 }
 
 /* --- the beginning ------------------------------------------------------------------ */
+
+static void
+worker_due(struct timer *timer)
+{
+	struct worker *worker = container_of(timer, struct worker, timer);
+
+	worker->table->events->due(worker);
+}
 
 bool
 worker_restore(struct workers *workers, struct worker *worker, const struct app_config *app)
@@ -476,25 +357,6 @@ worker_restore(struct workers *workers, struct worker *worker, const struct app_
 		log_warn("application %s: process %d ended while passenger was replaced", app->name, pid);
 	capture_restore(&worker->capture, workers->loop, &workers->sinks[app->id]);
 	return true;
-}
-
-void
-workers_go_on(struct workers *workers)
-{
-	const struct child_end end = {.by_signal = true, .number = SIGKILL};
-
-	for (size_t state = 0; state < WORKER_STATE_N; state++) {
-		list_each (&workers->states[state], node) {
-			struct worker *worker = container_of(node, struct worker, node);
-			bool begun = worker->record.pid != 0;
-			if (begun && worker->child.pid == 0)
-				worker_ended(&worker->child, &end);
-			else if (begun && state == WORKER_CONDEMNED)
-				worker_kill(worker, "it had reached a limit before passenger was replaced");
-			else if (begun && state == WORKER_STARTING && !timer_is_set(&worker->timer))
-				timer_set(workers->loop, &worker->timer, 1); /* it was over already */
-		}
-	}
 }
 
 struct worker *

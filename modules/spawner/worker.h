@@ -1,8 +1,7 @@
 /*
  * worker: one application process as the spawner sees it: its pid, its
- * sockets, its door, its slot in the scoreboard, and the ladder by which it is
- * stopped.  When it is started and when it is stopped is the balancer's to
- * say; how, is said here.
+ * sockets, its door, its slot in the scoreboard.  When it is started and when it
+ * is stopped is the balancer's to say; how it is stopped, ladder's.
  *
  *                launch                    ready
  *        (none) -------> STARTING -----------------> RUNNING
@@ -133,7 +132,8 @@ struct worker_events {
 	void (*warmed)(struct worker *worker); /* may have traffic now */
 	void (*failed)(struct worker *worker, const struct failure *failure);
 	void (*limit)(struct worker *worker, enum limit limit, const char *why); /* evidence is to be taken, then
-	                                                                          * worker_kill() or worker_start_failed() */
+	                                                                          * ladder_kill() or ladder_give_up() */
+	void (*due)(struct worker *worker);                                      /* the time of its state is over */
 	void (*reaped)(struct worker *worker);                /* whatever it was, and all that it wrote was read */
 	void (*gone)(struct worker *worker, const char *how); /* was ready; its slot and sockets are still there */
 	void (*preloads)(struct worker *worker);              /* a BECOMING one serves no more, it is ready to fork */
@@ -210,17 +210,12 @@ void worker_fail_port(struct worker *worker, const char *format, ...) printf_lik
 void worker_abandon(struct worker *worker, const char *sentence);
 /* Without a process of its own: reported with somebody else's failure, and gone. */
 void worker_refuse(struct worker *worker, const struct failure *failure);
+/* Reports its failure, if that was not done: to the log, to the balancer, to status.  how: what became of the process. */
+void worker_report(struct worker *worker, const char *how);
+/* Out of the table; without a process, or never with one. */
+void worker_end(struct worker *worker);
 /* Without a process: gives back whatever was made for its start. */
 void worker_reset(struct worker *worker);
-/* Down the ladder, in these times: SIGTERM sooner than after WORKER_TERM_MS is a hurry, in which nobody takes evidence.
- * One that is on it already only ever goes faster. */
-void worker_retire_within(struct worker *worker, uint64_t drain_ms, uint64_t term_ms);
-/* It has reached this limit: evidence, then SIGKILL. */
-void worker_condemn(struct worker *worker, enum limit limit, const char *why);
-/* STARTING: its time is over; evidence: a file, or NULL. */
-void worker_start_failed(struct worker *worker, const char *evidence);
-/* SIGKILL to the group now. */
-void worker_kill(struct worker *worker, const char *why);
 /* What it is doing, or was when it failed: "loading the application". */
 const char *worker_step(const struct worker *worker);
 /* It runs, but its start may still fail. */

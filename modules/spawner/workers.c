@@ -3,7 +3,9 @@
  */
 #include "spawner/worker.h"
 
-#include <poll.h>
+#include "spawner/ladder.h"
+
+#include <signal.h>
 
 void
 workers_init(struct workers *workers)
@@ -81,26 +83,6 @@ workers_by_pid(const struct workers *workers, int32_t pid)
 	return NULL;
 }
 
-const char *
-worker_step(const struct worker *worker)
-{
-	static const char *const steps[APP_READY_N] = {
-		[APP_READY_CONTROL] = "loading the application",
-		[APP_READY_PORT] = "listening on 127.0.0.1, port $PORT",
-		[APP_READY_SOCKET] = "listening on the unix socket $PASSENGER_SOCKET",
-		[APP_READY_DESCRIPTOR] = "accepting a first connection on descriptor 3",
-	};
-	/* `passenger exec` holds the other end until it has become the application */
-	struct pollfd end = {.fd = worker->error_fd, .events = POLLIN};
-
-	if (worker->record.pid == 0)
-		return worker->preloader[0] != '\0' ? "forking it from the preloader" : "making its sockets and pipes";
-	if (worker->error_fd >= 0 && poll(&end, 1, 0) >= 0 && (end.revents & (POLLIN | POLLHUP)) != POLLHUP)
-		return worker->app->load_shell_envvars ? "its user's login shell (load_shell_envvars)"
-		                                       : "becoming the application's user and program";
-	return steps[worker->app->readiness];
-}
-
 struct roll_progress
 workers_roll_progress(const struct workers *workers, uint32_t app_id)
 {
@@ -117,4 +99,23 @@ workers_roll_progress(const struct workers *workers, uint32_t app_id)
 	if (of > SCOREBOARD_PROCESSES || of < old)
 		of = old;
 	return (struct roll_progress){of - old, of};
+}
+
+void
+workers_go_on(struct workers *workers)
+{
+	const struct child_end end = {.by_signal = true, .number = SIGKILL};
+
+	for (size_t state = 0; state < WORKER_STATE_N; state++) {
+		list_each (&workers->states[state], node) {
+			struct worker *worker = container_of(node, struct worker, node);
+			bool begun = worker->record.pid != 0;
+			if (begun && worker->child.pid == 0)
+				worker->child.ended(&worker->child, &end);
+			else if (begun && state == WORKER_CONDEMNED)
+				ladder_kill(worker, "it had reached a limit before passenger was replaced");
+			else if (begun && state == WORKER_STARTING && !timer_is_set(&worker->timer))
+				timer_set(workers->loop, &worker->timer, 1); /* it was over already */
+		}
+	}
 }

@@ -1,0 +1,197 @@
+#include "pool/pool.h"
+
+static bool
+group_wants_minimum(const struct group *group)
+{
+	return group_size(group) < group_minimum(group);
+}
+
+/* Requests at once in one process; 0: unlimited. */
+static int64_t
+group_places_each(const struct group *group)
+{
+	const struct app_config *app = group->app;
+	if (app->force_max_concurrent_requests_per_process >= 0)
+		return app->force_max_concurrent_requests_per_process;
+	if (group->heap_count > 0)
+		return group->heap[0]->record.concurrency;
+	return app->type->protocol == APP_PROTOCOL_HTTP ? app->concurrency : app->thread_count;
+}
+
+/* Somebody waits whom the processes that are on their way will not serve. */
+static bool
+group_wants_more(const struct group *group)
+{
+	if (group_waiting(group) == 0)
+		return false;
+	int64_t each = group_places_each(group);
+	if (group->heap_count == 0 && group_coming(group) == 0)
+		return true;
+	return each > 0 && group->queue.count > (uint64_t)each * group_coming(group);
+}
+
+static bool
+group_may_grow(const struct group *group)
+{
+	uint64_t limit = group_maximum(group);
+	return limit == 0 || group_size(group) < limit;
+}
+
+/* The process of another group that has been idle for longest. */
+struct process *
+pool_idlest(struct pool *pool, const struct group *except)
+{
+	struct process *idlest = NULL;
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		/* The last one that works stays, while a new version does not start. */
+		if (group == except || group_waiting(group) > 0 ||
+		    (group->roll == ROLL_FAILED && group->heap_count <= 1))
+			continue;
+		list_each (&group->processes[PROCESS_ENABLED], member) {
+			struct process *process = container_of(member, struct process, node);
+			if (process_is_idle(process) && (idlest == NULL || process->last_used_ms < idlest->last_used_ms))
+				idlest = process;
+		}
+	}
+	return idlest;
+}
+
+/* Empty ones that are out of rotation leave soon: no second one is evicted for the same wish.
+ * A detached one that is at work may stay for hours. */
+static uint32_t
+pool_leaving(const struct pool *pool)
+{
+	uint32_t leaving = 0;
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		leaving += group->processes[PROCESS_RETIRING].count;
+		list_each (&group->processes[PROCESS_DETACHED], member) {
+			leaving += process_is_empty(container_of(member, struct process, node));
+		}
+	}
+	return leaving;
+}
+
+static bool
+group_wants(const struct group *group)
+{
+	bool decides = group->pool->state == POOL_SERVING;
+	if ((!decides && group->pool->state != POOL_HANDING_OVER) || !group->app->enabled || group->closes_ms != 0)
+		return false;
+	return (decides && group_wants_roll(group)) ||
+	       (group_may_grow(group) && ((decides && group_wants_minimum(group)) || group_wants_more(group)));
+}
+
+/* Nothing but room in the pool keeps it from one more process. */
+static bool
+group_asks(const struct group *group)
+{
+	uint32_t batch = group_batch(group);
+	return group_wants(group) && group->backoff_until_ms <= group->pool->loop->now_ms &&
+	       group->spawning < (batch > POOL_GROUP_SPAWNS_MAX ? batch : POOL_GROUP_SPAWNS_MAX);
+}
+
+/* Nobody is idle: who has most gives one, until they have about the same.  Those on their way out are counted as had by
+ * whoever waits.  Who has none at all for too long gets one in any case. */
+static struct process *
+pool_share(struct pool *pool, const struct group *group)
+{
+	struct group *richest = NULL;
+	uint64_t since = atomic_load_explicit(&group->board->oldest_queued_ms, memory_order_relaxed);
+	uint32_t has = group_size(group), short_of = 2;
+	if (has == 0 && pool->loop->now_ms - since > POOL_PATIENCE_MS)
+		short_of = 1;
+	list_each (&pool->groups, node) {
+		struct group *other = container_of(node, struct group, node);
+		has += other->processes[PROCESS_DETACHED].count + other->processes[PROCESS_RETIRING].count;
+		if (other != group && other->heap_count > 0 &&
+		    (richest == NULL || group_size(other) > group_size(richest)))
+			richest = other;
+	}
+	return richest != NULL && group_size(richest) >= has + short_of ? richest->heap[0] : NULL;
+}
+
+/* A process of another group makes way, but only for somebody who waits: a
+ * minimum size, or a restart, never costs another application its process. */
+static void
+pool_evict(struct pool *pool)
+{
+	uint32_t wanted = 0;
+	list_each (&pool->starved, node) {
+		struct group *group = container_of(node, struct group, starved);
+		bool rolls = group_wants_roll(group), waits = group_waiting(group) > 0;
+		uint32_t share = rolls && !waits ? group_batch(group) : 1;
+		if ((!waits && !rolls) || !group_asks(group) || pool_leaving(pool) >= wanted + share)
+			continue;
+		wanted += share;
+		struct process *idlest = waits ? pool_idlest(pool, group) : NULL;
+		if (idlest == NULL && waits)
+			idlest = pool_share(pool, group);
+		if (idlest != NULL)
+			group_detach(idlest);
+		else if (rolls)
+			group_make_room(group);
+	}
+}
+
+/* Somebody who waits goes before a minimum size; among equals, who asked first. */
+static struct group *
+pool_next_starved(struct pool *pool)
+{
+	struct group *first = NULL;
+	list_each (&pool->starved, node) {
+		struct group *group = container_of(node, struct group, starved);
+		if (!group_asks(group))
+			list_remove(node);
+		else if (group_waiting(group) > 0)
+			return group;
+		else if (first == NULL)
+			first = group;
+	}
+	return first;
+}
+
+static void
+pool_allot(struct pool *pool)
+{
+	uint64_t size_max = (uint64_t)pool->config->max_pool_size;
+	uint64_t spawns_max = (uint64_t)pool->config->max_concurrent_spawns;
+	struct group *group;
+	while ((group = pool_next_starved(pool)) != NULL && pool->spawning < spawns_max) {
+		if (pool->process_count + pool->spawning >= size_max) {
+			pool_evict(pool);
+			return;
+		}
+		/* Behind the others, should it want another one. */
+		list_remove(&group->starved);
+		list_append(&pool->starved, &group->starved);
+		group->spawning++;
+		pool->spawning++;
+		atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);
+		pool->hooks.spawn(pool->hooks.owner, group);
+	}
+}
+
+void
+pool_consider(struct pool *pool, struct group *group)
+{
+	uint64_t now = pool->loop->now_ms;
+	if (group_wants(group) && group->backoff_until_ms > now)
+		timer_set(pool->loop, &group->backoff, group->backoff_until_ms - now);
+	if (!group_asks(group))
+		list_remove(&group->starved);
+	else if (!list_contains(&group->starved))
+		list_append(&pool->starved, &group->starved);
+	if (pool->starved.count > 0)
+		pool_allot(pool);
+}
+
+/* One of them is enough: whoever considers itself considers all. */
+void
+pool_room(struct pool *pool)
+{
+	struct list_node *first = list_first(&pool->starved);
+	if (first != NULL)
+		group_touch(container_of(first, struct group, starved));
+}
