@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import time
 
+from lib.wait import Late
+
 START_TIMEOUT = 30.0
 
 
@@ -265,13 +267,14 @@ class Loader:
     def stderr(self):
         return open(self.stderr_path, encoding="utf-8", errors="replace").read()
 
-    def wait_stderr(self, text, seconds=5.0):
-        deadline = time.monotonic() + seconds
+    def wait_stderr(self, text, seconds=None):
+        """seconds: a time that is promised."""
+        deadline = time.monotonic() + (seconds or 20)
         while time.monotonic() < deadline:
             if text in self.stderr():
                 return self.stderr()
             time.sleep(0.01)
-        raise AssertionError("%r was not printed; stderr holds:\n%s" % (text, self.stderr()))
+        raise (Late if seconds else AssertionError)("%r was not printed; stderr holds:\n%s" % (text, self.stderr()))
 
     def cut_lifeline(self):
         if self.lifeline is not None:
@@ -281,7 +284,7 @@ class Loader:
     def signal(self, number):
         os.kill(self.process.pid, number)
 
-    def wait(self, seconds=10.0):
+    def wait(self, seconds=30.0):
         return self.process.wait(seconds)
 
     def cpu_seconds(self):

@@ -97,9 +97,9 @@ def test_access_log_json(box, kind):
 
 
 def test_slow_request_log(box):
-    p = box.serve('ruby', passenger={'slow_request_threshold': '100ms', 'slow_request_log': box.path('slow.log')})
+    p = box.serve('ruby', passenger={'slow_request_threshold': '1s', 'slow_request_log': box.path('slow.log')})
     p.get('/hello')
-    p.get('/sleep?ms=300')
+    p.get('/sleep?ms=1100')
     wait_until(lambda: os.path.exists(box.path('slow.log')) and '/sleep' in open(box.path('slow.log')).read(), 5)
     assert '/hello' not in open(box.path('slow.log')).read()
 

@@ -11,7 +11,7 @@ import pytest
 
 from lib import client
 from lib.passenger import PASSWORD_HEADER, PASSWORD_PATTERN
-from lib.wait import wait_until
+from lib.wait import in_time, wait_until
 
 
 @pytest.fixture(params=['ruby', 'wsgi', 'asgi', 'node', 'c'])
@@ -230,15 +230,15 @@ def test_row_ten_parallel(box, kind):
 @pytest.mark.parametrize('kind', ['asgi', 'node', 'c'])
 def test_row_ten_parallel_unlimited(box, kind):
     door = box.serve(kind).doors()[0]
-    answers = parallel(10, lambda i: door.request('/inside?ms=300').json()['inside'])
+    answers = parallel(10, lambda i: door.request('/inside?ms=1000').json()['inside'])
     assert max(answers) == 10
 
 
 def test_row_ten_parallel_limit(box, kind):
     p = box.serve(kind, one_at_a_time=True, direct_wait_ms=400)
     door = p.doors()[0]
-    statuses = parallel(10, lambda i: door.request('/sleep?ms=300', timeout=20).status)
-    assert set(statuses) == {200, 503} and statuses.count(200) in (1, 2, 3)
+    statuses = parallel(10, lambda i: door.request('/sleep?ms=1000', timeout=20).status)
+    assert set(statuses) == {200, 503} and statuses.count(200) in (1, 2)
 
 
 def test_row_idle_connections_block_nobody(box, kind):
@@ -254,7 +254,7 @@ def test_row_idle_connections_block_nobody(box, kind):
     start = time.monotonic()
     assert door.request('/hello', timeout=5).status == 200
     assert p.get('/hello', timeout=5).status == 200
-    assert time.monotonic() - start < 0.9
+    in_time(start, 0.9)
     for c, data in zip(idle, half):
         came = client.closes_without_answer(c)
         assert came in ([], [408]), (data, came)
@@ -282,7 +282,8 @@ def test_row_worker_busy_too_long(box, kind):
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         start = time.monotonic()
         r = door.request('/hello')
-        assert r.status == 503 and 0.2 < time.monotonic() - start < 1.2
+        assert r.status == 503
+        in_time(start, 1.2, 0.2)
         assert '/sleep' in r.text and 'GET' in r.text and '127.0.0.1' in r.text and str(port) in r.text
         assert re.search(r'\d+(\.\d+)? ?(s|ms|second)', r.text)
         assert busy.response().status == 200
@@ -298,7 +299,8 @@ def test_row_bypass_where_it_is_switched_on(box, kind):
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         start = time.monotonic()
         r = door.request('/x', headers={'X-Passenger-Connect-Bypass': '1'})
-        assert r.status == 200 and time.monotonic() - start < 1
+        assert r.status == 200
+        in_time(start, 1)
         assert r.json().get('multithread', True) is True and r.json()['pid'] == door.pid
         assert 'bypass' not in json.dumps(r.json()['headers'])
         assert busy.response().status == 200
@@ -320,7 +322,7 @@ def test_row_counts(box, kind):
     p = box.serve(kind)
     door = p.doors()[0]
     with door.connect() as c:
-        c.start('GET', '/sleep?ms=700', door.headers())
+        c.start('GET', '/sleep?ms=1500', door.headers())
         running = wait_until(lambda: p.processes()[0]['sessions'] == 1 and p.processes()[0], 5)
         assert running['requests'][0]['path'].startswith('/sleep')
         assert c.response().status == 200

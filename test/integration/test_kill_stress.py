@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lib import client
-from lib.wait import wait_until
+from lib.wait import Late, wait_until
 
 KILL_EVERY = 0.2
 
@@ -72,9 +72,10 @@ def stress(box, kind, seconds):
     p = box.serve(kind, processes=4, one_at_a_time=True)
     counter = os.path.join(box.work, 'count')
     dice = random.Random(7)
-    kills, last, end = 0, 0, time.monotonic() + seconds
+    # a slow machine may need more time for as many kills
+    kills, last, end, least = 0, 0, time.monotonic() + seconds, seconds / KILL_EVERY / 2
     with Clients(p.front, counter) as clients:
-        while time.monotonic() < end:
+        while time.monotonic() < end or kills <= least:
             until = time.monotonic() + KILL_EVERY
             pids = [x['pid'] for x in p.processes() if x['state'] == 'enabled']
             if pids:
@@ -96,8 +97,9 @@ def stress(box, kind, seconds):
     # what lies in the socket of a program of its own can not be seen.
     assert kind == 'command' or max(lost.values(), default=0) <= 1
     assert len(failed) <= kills * (1 + (kind == 'command'))
-    assert kills > seconds / KILL_EVERY / 2 and clients.asked > 10 * kills
-    assert back < 1
+    assert clients.asked > 10 * kills
+    if back >= 1:
+        raise Late('the pool was back at its size after %.2f s' % back)
 
 
 @pytest.mark.slow

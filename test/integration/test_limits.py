@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lib import client, procs
-from lib.wait import wait_until
+from lib.wait import in_time, wait_until
 
 
 def short(**more):
@@ -19,8 +19,7 @@ def ends_in_time(connection, low, high, begin):
     """Waits for the end; the statuses that came before it."""
     came = client.closes_without_answer(connection)
     assert connection.ended()
-    took = time.monotonic() - begin
-    assert low <= took <= high, took
+    in_time(begin, high, low)
     return came
 
 
@@ -59,7 +58,7 @@ def test_idle_connection(box):
         begin = time.monotonic()
         assert used.request('GET', '/hello').status == 200
         assert fresh.ended() and used.ended()
-        assert 0.8 <= time.monotonic() - begin <= 3
+        in_time(begin, 3, 0.8)
 
 
 def test_silent_application(box, kind):
@@ -67,7 +66,7 @@ def test_silent_application(box, kind):
     with p.connect() as c:
         begin = time.monotonic()
         assert c.request('GET', '/sleep?ms=3000').status == 504
-        assert 0.8 <= time.monotonic() - begin <= 2.5
+        in_time(begin, 2.5, 0.8)
     assert p.get('/late?n=100').body.endswith(b'line 99\n')  # two seconds, but never silent
     assert p.get('/hello', timeout=30).status == 200
 
@@ -75,7 +74,7 @@ def test_silent_application(box, kind):
 def test_queue_time(box, kind):
     p = box.serve(kind, one_at_a_time=True, max_request_queue_time='300ms')
     with p.connect() as busy:
-        busy.start('GET', '/sleep?ms=1200')
+        busy.start('GET', '/sleep?ms=2000')
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         assert p.get('/hello').status == 504
         assert busy.response().status == 200
@@ -98,7 +97,7 @@ def test_thousand_idle_connections(box):
         begin = time.monotonic()
         for _ in range(20):
             assert p.get('/hello').status == 200
-        assert time.monotonic() - begin < 1
+        in_time(begin, 1)
         grown = sum(procs.pss_kb(pid) for pid in roles) - before
         assert grown < 16 * 1024, grown
         assert p.status()['balancer']['clients'] >= 1000
@@ -116,8 +115,8 @@ def test_slow_reader_does_not_hold_the_process(box):
         slow.start('GET', '/big?n=30000000')
         slow.final_head()
         begin = time.monotonic()
-        assert p.get('/hello', timeout=5).status == 200
-        assert time.monotonic() - begin < 2
+        assert p.get('/hello').status == 200
+        in_time(begin, 2)
         p.wait_idle(5)
         slow.skip(30000000)  # and all of it arrives
 

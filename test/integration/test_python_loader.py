@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+from lib.wait import Late, in_time, wait_until
 from session_client import Loader, default_environment, frame, pairs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -215,9 +216,7 @@ def test_stop_while_loading(start):
     loader.cut_lifeline()
     assert loader.wait() == 0
     loader = start("boot_hang", ready=False)
-    time.sleep(0.5)
-    loader.command("BACKTRACE")
-    loader.wait_stderr("boot_hang/passenger_wsgi.py")
+    wait_until(lambda: loader.command("BACKTRACE") or "boot_hang/passenger_wsgi.py" in loader.stderr(), 10, every=0.2)
     loader.signal(signal.SIGTERM)
     assert loader.wait() == 0
 
@@ -534,7 +533,7 @@ def test_stream_comes_as_it_is_written(start, app):
         before = time.monotonic()
         client.head()
         assert client.read_line() == b"7" and client.read_line() == b"part 0\n"
-        assert time.monotonic() - before < 0.5
+        in_time(before, 0.5)
         assert client.read_line() == b"7"
         assert time.monotonic() - before > 0.5
 
@@ -752,8 +751,7 @@ def test_connections_that_end_leave_nothing(start, app, mode):
     for _ in range(30):
         with loader.connect() as client:
             client.get()
-    time.sleep(0.2)
-    assert loader.descriptor_count() == before
+    wait_until(lambda: loader.descriptor_count() <= before, 5, "their descriptors to be closed")
     assert len(os.listdir("/proc/%d/task" % loader.process.pid)) <= 6
 
 
@@ -771,7 +769,9 @@ def test_threads_run_at_once_up_to_their_number(start):
             client.answer()
             ends.append(time.monotonic() - begin)
             client.close()
-    assert 0.35 < min(ends) < 0.75 and 0.75 < max(ends) < 1.3
+    assert 0.35 < min(ends) and 0.75 < max(ends)
+    if min(ends) > 0.75 or max(ends) > 1.3:
+        raise Late(ends)
 
 
 def test_solo_runs_one_at_a_time(start):
@@ -794,7 +794,7 @@ def test_asgi_runs_all_at_once(start):
     for client in clients:
         assert client.answer().body == b"slept"
         client.close()
-    assert time.monotonic() - begin < 1.5
+    in_time(begin, 1.5)
 
 
 def test_ping(start):
@@ -808,7 +808,8 @@ def test_ping(start):
                 more.request("GET", "/", "ms=500")
             time.sleep(0.1)
             asking.ping()
-            assert asking.silent(0.2)
+            if not asking.silent(0.2):
+                raise Late("the answer to a ping has come while it is busy")
             assert asking.pong()
             busy.answer()
             assert asking.get("/", "ms=1").status == 200
@@ -822,7 +823,7 @@ def test_bypass(start):
         begin = time.monotonic()
         with loader.connect() as direct:
             assert direct.get("/", "ms=1", flags=4).status == 200
-            assert time.monotonic() - begin < 0.5
+            in_time(begin, 0.5)
             direct.get("/", "ms=1")
             assert time.monotonic() - begin > 0.5
         busy.answer()
@@ -831,8 +832,8 @@ def test_bypass(start):
 def test_bypass_flag_means_nothing_without_the_option(start):
     loader = start("sleep")
     with loader.connect() as busy, loader.connect() as direct:
-        busy.request("GET", "/", "ms=400")
         begin = time.monotonic()
+        busy.request("GET", "/", "ms=400")
         assert direct.get("/", "ms=1", flags=4).status == 200
         assert time.monotonic() - begin > 0.3
 
@@ -896,7 +897,7 @@ def test_second_term_is_at_once(start, app, mode):
         time.sleep(0.1)
         assert loader.process.poll() is None
         loader.signal(signal.SIGTERM)
-        assert loader.wait(2) == 143
+        assert loader.wait(5) == 143
         assert client.ended()
 
 
@@ -907,7 +908,7 @@ def test_stop_when_idle_is_quick(start, app, mode):
         client.get()
         begin = time.monotonic()
         assert loader.stop() == 0
-        assert time.monotonic() - begin < 1.0
+        in_time(begin, 1)
 
 
 def test_exit_runs_what_the_application_wants_at_exit(start, application):
@@ -1035,6 +1036,7 @@ def test_idle_costs_nothing(start, app, mode):
     loader = start(app, **mode)
     with loader.connect() as client:
         client.get()
+        time.sleep(0.1)  # what it does after an answer
         before = loader.cpu_seconds()
         time.sleep(0.5)
         assert loader.cpu_seconds() - before <= 0.02
@@ -1049,10 +1051,7 @@ def told(loader, what=None):
 
 
 def wait_told(loader, what, count=1, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while len(told(loader, what)) < count:
-        assert time.monotonic() < deadline, loader.stderr()
-        time.sleep(0.01)
+    wait_until(lambda: len(told(loader, what)) >= count, seconds, loader.stderr)
     return told(loader, what)
 
 
@@ -1256,7 +1255,7 @@ def test_http_background_work(conformance):
         before = time.monotonic()
         assert client.get("/background").body == b"ok"
         assert client.get("/length").body == b"abcdef"
-        assert time.monotonic() - before < 0.35
+        in_time(before, 0.35)
     conformance.stop()
     assert told(conformance)[-2][0] == "background"
 
@@ -1420,13 +1419,10 @@ def websocket(conformance):
 
 
 def disconnects(loader, count=1):
-    deadline = time.monotonic() + 3
-    while True:
-        found = [m for m in told(loader, "message") if m["type"] == "websocket.disconnect"]
-        if len(found) >= count:
-            return [(m["code"], m["reason"]) for m in found]
-        assert time.monotonic() < deadline, loader.stderr()
-        time.sleep(0.01)
+    def found():
+        return [(m["code"], m["reason"]) for m in told(loader, "message") if m["type"] == "websocket.disconnect"]
+    wait_until(lambda: len(found()) >= count, 3, loader.stderr)
+    return found()
 
 
 def test_websocket_scope_and_accept(websocket):
@@ -1685,10 +1681,7 @@ def test_websocket_and_requests_beside_it(start):
             assert made.frame() == (1, b"number %d" % index)
         for client in clients:
             client.close()
-        deadline = time.monotonic() + 3
-        while other.get().body != b"0\n":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: other.get().body == b"0\n", 3, "nobody to be counted")
 
 
 @pytest.mark.parametrize("how", ["lifeline", "term"])
@@ -1705,7 +1698,7 @@ def test_websocket_is_told_of_a_stop(websocket, how):
     assert made.client.ended()
     assert loader.wait() == 0
     assert disconnects(loader) == [(1001, "the server stops")]
-    assert time.monotonic() - begin < 2
+    in_time(begin, 2)
 
 
 # ---- thrift

@@ -200,10 +200,10 @@ def test_memory_of_django(box):
     """6 processes of a Django project that were forked, and their preloader, against 6 that loaded it by themselves."""
     root = box.path('shop')
     os.mkdir(root)
-    subprocess.run([PYTHON, '-m', 'django', 'startproject', 'shop', root], check=True, timeout=60)
+    subprocess.run([PYTHON, '-m', 'django', 'startproject', 'shop', root], check=True, timeout=300)
     with open(root + '/shop/settings.py', 'a') as f:
         f.write('DEBUG = False\nALLOWED_HOSTS = ["*"]\n')
-    subprocess.run([PYTHON, 'manage.py', 'migrate', '-v', '0'], cwd=root, check=True, timeout=60)
+    subprocess.run([PYTHON, 'manage.py', 'migrate', '-v', '0'], cwd=root, check=True, timeout=300)
     sums = {}
     for method in ('direct', 'smart'):
         p = box.start(passenger={'max_pool_size': 6}, processes=6, app={

@@ -117,7 +117,7 @@ def test_restart_brings_new_code(box, shop):
         f.write(code.replace('Controller\n', 'Controller\n  before_action { response.set_header("X-Edition", "2") }\n', 1))
     assert browser.go('/products').header('x-edition') is None
     with Load(p.web.address, '/products', 1, 1, host=HOST):
-        done = box.run('restart', '--wait', '--instance-dir', p.instance_dir, 'main', timeout=60)
+        done = box.run('restart', '--wait', '--instance-dir', p.instance_dir, 'main')
         assert done.returncode == 0, done
     assert not set(pids(p)) & old
     for door in p.doors():

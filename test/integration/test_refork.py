@@ -214,7 +214,7 @@ def test_upgrade_keeps_the_warm_preloader(box, warm):
     p = warm(processes=2)
     new = wait_reforked(p, p.group()['preloader_pid'], 2)
     before, balancer = pids(p), p.balancer
-    done = box.run('upgrade', '--instance-dir', p.instance_dir, timeout=60)
+    done = box.run('upgrade', '--instance-dir', p.instance_dir)
     assert done.returncode == 0, done
     wait_until(lambda: p.balancer not in (None, balancer), 20, 'another balancer')
     assert pids(p) == before and p.group()['preloader_pid'] == new

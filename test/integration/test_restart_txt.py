@@ -94,16 +94,19 @@ def test_always(box):
     time.sleep(1.7)
     assert restarts(p) == 0
     before = pids(p)
+    begun = time.monotonic()
     answers = [p.get().text for _ in range(20)]
+    most = 1 + int((time.monotonic() - begun) / 1.5)
     assert all(answer.startswith('two') for answer in answers), answers
-    assert restarts(p) == 1 and not pids(p) & before
+    done = restarts(p)
+    assert 1 <= done <= most and not pids(p) & before
     time.sleep(1.6)
     deploy(box, 'raise "broken"\n')
     assert p.get().status == 500  # who develops wants to see it
     deploy(box, VERSION % 'three')
     time.sleep(1.6)
     assert p.get().text.startswith('three')
-    assert restarts(p) == 3
+    assert restarts(p) == done + 2
     os.unlink(box.path('ruby', 'tmp', 'always_restart.txt'))
     time.sleep(1.8)
-    assert p.get().text.startswith('three') and restarts(p) == 3
+    assert p.get().text.startswith('three') and restarts(p) == done + 2

@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+from lib.wait import Late, in_time, wait_until
 from session_client import Loader, frame, pairs, default_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -167,9 +168,7 @@ def test_stop_while_loading(start):
     loader.cut_lifeline()
     assert loader.wait() == 0
     loader = start("boot_hang", ready=False)
-    time.sleep(0.5)
-    loader.command("BACKTRACE")
-    loader.wait_stderr("boot_hang/config.ru:2")
+    wait_until(lambda: loader.command("BACKTRACE") or "boot_hang/config.ru:2" in loader.stderr(), 10, every=0.2)
     loader.signal(signal.SIGTERM)
     assert loader.wait() == 0
 
@@ -538,7 +537,7 @@ def test_stream_comes_as_it_is_written(start):
         before = time.monotonic()
         client.head()
         assert client.read_line() == b"7" and client.read_line() == b"part 0\n"
-        assert time.monotonic() - before < 0.5
+        in_time(before, 0.5)
         assert client.read_line() == b"7"
         assert time.monotonic() - before > 0.5
 
@@ -845,8 +844,7 @@ def test_connections_that_end_leave_nothing(start, mode):
     for _ in range(30):
         with loader.connect() as client:
             client.get()
-    time.sleep(0.2)
-    assert loader.descriptor_count() == before
+    wait_until(lambda: loader.descriptor_count() <= before, 5, "their descriptors to be closed")
     assert len(os.listdir("/proc/%d/task" % loader.process.pid)) <= 6
 
 
@@ -869,7 +867,9 @@ def test_threads_run_at_once_up_to_their_number(start):
             client.answer()
             ends.append(time.monotonic() - begin)
             client.close()
-    assert 0.35 < min(ends) < 0.75 and 0.75 < max(ends) < 1.3
+    assert 0.35 < min(ends) and 0.75 < max(ends)
+    if min(ends) > 0.75 or max(ends) > 1.3:
+        raise Late(ends)
 
 
 def test_solo_runs_one_at_a_time(start):
@@ -894,7 +894,8 @@ def test_ping(start):
                 more.request("GET", "/", "ms=500")
             time.sleep(0.1)
             asking.ping()
-            assert asking.silent(0.2)
+            if not asking.silent(0.2):
+                raise Late("the answer to a ping has come while it is busy")
             assert asking.pong()
             busy.answer()
             assert asking.get("/", "ms=1").status == 200
@@ -908,7 +909,7 @@ def test_bypass(start):
         begin = time.monotonic()
         with loader.connect() as direct:
             assert direct.get("/", "ms=1", flags=4).status == 200
-            assert time.monotonic() - begin < 0.5
+            in_time(begin, 0.5)
             direct.get("/", "ms=1")
             assert time.monotonic() - begin > 0.5
         busy.answer()
@@ -917,8 +918,8 @@ def test_bypass(start):
 def test_bypass_flag_means_nothing_without_the_option(start):
     loader = start("sleep")
     with loader.connect() as busy, loader.connect() as direct:
-        busy.request("GET", "/", "ms=400")
         begin = time.monotonic()
+        busy.request("GET", "/", "ms=400")
         assert direct.get("/", "ms=1", flags=4).status == 200
         assert time.monotonic() - begin > 0.3
 
@@ -966,7 +967,7 @@ def test_second_term_is_at_once(start):
         time.sleep(0.1)
         assert loader.process.poll() is None
         loader.signal(signal.SIGTERM)
-        assert loader.wait(2) == 143
+        assert loader.wait(5) == 143
         assert client.ended()
 
 
@@ -974,7 +975,7 @@ def test_stop_when_idle_is_quick(start):
     loader = start("hello")
     begin = time.monotonic()
     assert loader.stop() == 0
-    assert time.monotonic() - begin < 1.0
+    in_time(begin, 1)
 
 
 def test_events(start):
@@ -1060,6 +1061,7 @@ def test_idle_costs_nothing(start, mode):
     loader = start("hello", **mode)
     with loader.connect() as client:
         client.get()
+        time.sleep(0.1)  # what it does after an answer
         before = loader.cpu_seconds()
         time.sleep(0.5)
         assert loader.cpu_seconds() - before <= 0.02

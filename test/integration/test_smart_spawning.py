@@ -56,7 +56,7 @@ def smart(box, processes=3, extra=None, name='ruby', ready=True, passenger=None,
 def restart(box, p):
     link = box.path('passenger-config')
     os.path.lexists(link) or os.symlink(BIN, link)
-    subprocess.run([link, 'restart-app', p.root], check=True, timeout=30, stdout=subprocess.DEVNULL,
+    subprocess.run([link, 'restart-app', p.root], check=True, timeout=120, stdout=subprocess.DEVNULL,
                    env=dict(os.environ, PASSENGER_INSTANCE_REGISTRY_DIR=p.instance_dir))
 
 
@@ -419,7 +419,7 @@ def test_preload_bundler(box, value, first):
                     'first = (at["bundler/setup.rb"] < at["/socket.rb"]).to_s\n'
                     'run ->(_) { [200, {"content-type" => "text/plain"}, [first]] }\n',
                     Gemfile="gem 'rack'\n")
-    subprocess.run(['bundle', 'lock', '--local'], cwd=root, check=True, timeout=60, stdout=subprocess.DEVNULL,
+    subprocess.run(['bundle', 'lock', '--local'], cwd=root, check=True, timeout=300, stdout=subprocess.DEVNULL,
                    env={'PATH': '/usr/bin:/bin', 'HOME': box.work})
     p = box.start(app={'root': root, 'type': 'ruby', 'preload_bundler': value, 'min_instances': 1})
     assert p.get('/').text == str(first).lower()

@@ -48,26 +48,34 @@ class Apache:
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o777 if os.getuid() == 0 else 0o755)
         self.folder = folder
-        self.port = free_port()
-        loads = ''
+        self.vhost = vhost
+        self.loads = ''
         for name in MODULES + tuple(modules):
             # A module that is built in has no file.
             path = '%s/mod_%s.so' % (MODULE_FOLDER, name)
             if os.path.exists(path):
-                loads += 'LoadModule %s_module %s\n' % (name, path)
-        user = 'User www-data\nGroup www-data\n' if os.getuid() == 0 else ''
-        text = (MAIN + vhost).replace('@DIR@', folder).replace('@PORT@', str(self.port)).replace('@MODULES@', loads)
-        self.config = os.path.join(folder, 'apache.conf')
-        with open(self.config, 'w') as f:
-            f.write(text.replace('@USER@', user))
-        self.child = subprocess.Popen(['/usr/sbin/apache2', '-f', self.config, '-DFOREGROUND'],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                      stderr=open(os.path.join(folder, 'stderr'), 'wb'))
-        self.address = '127.0.0.1:%d' % self.port
+                self.loads += 'LoadModule %s_module %s\n' % (name, path)
+        self.start()
         wait_until(self.answers, 15, 'Apache')
 
+    def start(self):
+        self.port = free_port()
+        user = 'User www-data\nGroup www-data\n' if os.getuid() == 0 else ''
+        text = (MAIN + self.vhost).replace('@DIR@', self.folder).replace('@PORT@', str(self.port)).replace('@MODULES@', self.loads)
+        self.config = os.path.join(self.folder, 'apache.conf')
+        with open(self.config, 'w') as f:
+            f.write(text.replace('@USER@', user))
+        with open(os.path.join(self.folder, 'stderr'), 'wb') as stderr:
+            self.child = subprocess.Popen(['/usr/sbin/apache2', '-f', self.config, '-DFOREGROUND'],
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
+        self.address = '127.0.0.1:%d' % self.port
+
     def answers(self):
-        assert self.child.poll() is None, 'Apache ended: ' + self.log()
+        if self.child.poll() is not None:
+            # Somebody else may have been given the port since it was found free.
+            assert 'Address already in use' in self.log(), 'Apache ended: ' + self.log()
+            self.start()
+            return False
         try:
             connect(self.address, 2).close()
             return True

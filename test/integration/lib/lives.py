@@ -21,7 +21,7 @@ def lives_through(box, p, address, look, app='main', path='/'):
     look_everywhere()
     before = pids()
     with Load(address, path, keeping=1, new=1, pause=0.02):
-        done = box.run('restart', app, '--wait', '--instance-dir', p.instance_dir, timeout=60)
+        done = box.run('restart', app, '--wait', '--instance-dir', p.instance_dir)
         assert done.returncode == 0, done
     wait_until(lambda: not before & pids(), 20, 'the old processes to go')
     look_everywhere()

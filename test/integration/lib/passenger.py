@@ -197,7 +197,7 @@ class Box:
         sections.setdefault('max_pool_size', processes)
         return self.start(passenger=sections, app=self.app(kind, **options), processes=processes)
 
-    def run(self, *arguments, timeout=30, **how):
+    def run(self, *arguments, timeout=120, **how):
         return subprocess.run([BIN] + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               timeout=timeout, cwd=self.dir, **how)
 
@@ -213,7 +213,7 @@ class Box:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        left = wait_gone(lambda: procs.touching(self.dir), 5)
+        left = wait_gone(lambda: procs.touching(self.dir), 15)
         if left:
             complaints.append('processes left: %r' % left)
             for pid, _ in left:
@@ -247,7 +247,8 @@ class Passenger:
         self.exit_codes = (0,)
         self.allowed = []
         self.seen = {}
-        self.ports = set()
+        self.looked = set()
+        self.sockets = set()
         environment = {k: v for k, v in os.environ.items() if not k.startswith(('LISTEN_', 'NOTIFY_', 'PASSENGER_'))}
         environment['TMPDIR'] = box.work
         environment.update(env or {})
@@ -275,8 +276,15 @@ class Passenger:
         for process in self.processes(status):
             self.seen[process['pid']] = procs.identity(process['pid'])
             if process.get('url'):
-                self.ports.add(int(process['url'].rsplit(':', 1)[1].rstrip('/')))
+                self.note_port(process['pid'], process['url'])
         return status
+
+    def note_port(self, whose, address):
+        """Keeps the socket that listens there: later the port may be somebody else's."""
+        if (whose, address) not in self.looked:
+            self.looked.add((whose, address))
+            port = int(address.rstrip('/').rsplit(':', 1)[1])
+            self.sockets |= {pair for pair in procs.listening() if pair[0] == port}
 
     def text(self, *arguments):
         done = self.status_command(*arguments)
@@ -313,7 +321,7 @@ class Passenger:
             self._front = self.fronts[0]
             for address in self.fronts:
                 if not address.startswith('unix:'):
-                    self.ports.add(int(address.rsplit(':', 1)[1]))
+                    self.note_port(None, address)
         return self._front
 
     @property
@@ -366,7 +374,7 @@ class Passenger:
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def wait_exit(self, seconds=20):
+    def wait_exit(self, seconds=60):
         try:
             return self.child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -393,17 +401,17 @@ class Passenger:
             self.remember()
             self.child.terminate()
             try:
-                self.child.wait(20)
+                self.child.wait(60)
             except subprocess.TimeoutExpired:
                 out.append('passenger did not end on SIGTERM')
                 self.child.kill()
                 self.child.wait()
         if self.exit_codes and self.child.returncode not in self.exit_codes:
             out.append('exit status %d, expected %r' % (self.child.returncode, self.exit_codes))
-        left = wait_gone(lambda: [i[0] for i in self.seen.values() if procs.alive(i)], 5)
+        left = wait_gone(lambda: [i[0] for i in self.seen.values() if procs.alive(i)], 15)
         if left:
             out.append('its processes live on: %r' % [(p, procs.read(p, 'cmdline')) for p in left])
-        listening = wait_gone(lambda: self.ports & procs.listening_ports(), 2)
+        listening = wait_gone(lambda: self.sockets & procs.listening(), 5)
         if listening:
             out.append('ports still listened on: %r' % listening)
         if self.exit_codes == (0,):

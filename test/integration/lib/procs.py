@@ -90,8 +90,8 @@ def descriptors(pid):
     return out
 
 
-def listening_ports():
-    """TCP ports somebody listens on in this network namespace."""
+def listening():
+    """{(port, inode)} of the TCP sockets that somebody listens on in this network namespace."""
     out = set()
     for name in ('tcp', 'tcp6'):
         try:
@@ -99,7 +99,7 @@ def listening_ports():
                 for line in list(f)[1:]:
                     fields = line.split()
                     if fields[3] == '0A':
-                        out.add(int(fields[1].rsplit(':', 1)[1], 16))
+                        out.add((int(fields[1].rsplit(':', 1)[1], 16), int(fields[9])))
         except OSError:
             pass
     return out

@@ -13,7 +13,7 @@ ENVIRONMENT = {'PATH': '/usr/bin:/bin', 'HOME': '/nonexistent', 'LANG': 'C.UTF-8
 
 def run(folder, *command):
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=120)
+                          text=True, timeout=600)
     assert done.returncode == 0, '%s:\n%s' % (' '.join(command), done.stdout)
 
 
