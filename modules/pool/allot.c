@@ -37,6 +37,13 @@ group_may_grow(const struct group *group)
 	return limit == 0 || group_size(group) < limit;
 }
 
+/* One for those that wait: not for the minimum, while another is on its way to them. */
+static bool
+group_is_short(const struct group *group)
+{
+	return group_may_grow(group) && group_wants_more(group);
+}
+
 /* The process of another group that has been idle for longest. */
 struct process *
 pool_idlest(struct pool *pool, const struct group *except)
@@ -80,7 +87,7 @@ group_wants(const struct group *group)
 	if ((!decides && group->pool->state != POOL_HANDING_OVER) || !group->app->enabled || group->closes_ms != 0)
 		return false;
 	return (decides && group_wants_roll(group)) ||
-	       (group_may_grow(group) && ((decides && group_wants_minimum(group)) || group_wants_more(group)));
+	       (decides && group_may_grow(group) && group_wants_minimum(group)) || group_is_short(group);
 }
 
 /* Nothing but room in the pool keeps it from one more process. */
@@ -92,24 +99,39 @@ group_asks(const struct group *group)
 	       group->spawning < (batch > POOL_GROUP_SPAWNS_MAX ? batch : POOL_GROUP_SPAWNS_MAX);
 }
 
-/* Nobody is idle: who has most gives one, until they have about the same.  Those on their way out are counted as had by
- * whoever waits.  Who has none at all for too long gets one in any case. */
+/* Nobody is idle: who has most, and has had it for longest, gives one, until they have about the same.  Those on their
+ * way out are counted as had by whoever waits.  Who has none at all for too long gets one that has served for as long:
+ * crowds that take turns do not spend their time with starts. */
 static struct process *
 pool_share(struct pool *pool, const struct group *group)
 {
-	struct group *richest = NULL;
+	struct process *richest = NULL;
 	uint64_t since = atomic_load_explicit(&group->board->oldest_queued_ms, memory_order_relaxed);
-	uint32_t has = group_size(group), short_of = 2;
-	if (has == 0 && pool->loop->now_ms - since > POOL_PATIENCE_MS)
-		short_of = 1;
+	uint32_t own = group_size(group), has = own, most = 0;
 	list_each (&pool->groups, node) {
 		struct group *other = container_of(node, struct group, node);
+		uint32_t size = group_size(other);
 		has += other->processes[PROCESS_DETACHED].count + other->processes[PROCESS_RETIRING].count;
-		if (other != group && other->heap_count > 0 &&
-		    (richest == NULL || group_size(other) > group_size(richest)))
-			richest = other;
+		if (other == group || other->heap_count == 0 || size < most ||
+		    (size == most && other->heap[0]->record.serial > richest->record.serial))
+			continue;
+		richest = other->heap[0];
+		most = size;
 	}
-	return richest != NULL && group_size(richest) >= has + short_of ? richest->heap[0] : NULL;
+	if (richest == NULL)
+		return NULL;
+	since = since < richest->record.started_ms ? richest->record.started_ms : since;
+	bool long_enough = own == 0 && pool->loop->now_ms > since + POOL_PATIENCE_MS;
+	return most >= has + (long_enough ? 1 : 2) ? richest : NULL;
+}
+
+static void
+starved_last(struct pool *pool, struct group *group)
+{
+	if (list_contains(&group->starved)) {
+		list_remove(&group->starved);
+		list_append(&pool->starved, &group->starved);
+	}
 }
 
 /* A process of another group makes way, but only for somebody who waits: a
@@ -120,7 +142,7 @@ pool_evict(struct pool *pool)
 	uint32_t wanted = 0;
 	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
-		bool rolls = group_wants_roll(group), waits = group_waiting(group) > 0;
+		bool rolls = group_wants_roll(group), waits = group_is_short(group);
 		uint32_t share = rolls && !waits ? group_batch(group) : 1;
 		if ((!waits && !rolls) || !group_asks(group) || pool_leaving(pool) >= wanted + share)
 			continue;
@@ -128,10 +150,12 @@ pool_evict(struct pool *pool)
 		struct process *idlest = waits ? pool_idlest(pool, group) : NULL;
 		if (idlest == NULL && waits)
 			idlest = pool_share(pool, group);
-		if (idlest != NULL)
+		if (idlest != NULL) {
 			group_detach(idlest);
-		else if (rolls)
+			starved_last(pool, idlest->group); /* it is not to have back what it gave */
+		} else if (rolls) {
 			group_make_room(group);
+		}
 	}
 }
 
@@ -144,7 +168,7 @@ pool_next_starved(struct pool *pool)
 		struct group *group = container_of(node, struct group, starved);
 		if (!group_asks(group))
 			list_remove(node);
-		else if (group_waiting(group) > 0)
+		else if (group_is_short(group))
 			return group;
 		else if (first == NULL)
 			first = group;
@@ -163,9 +187,7 @@ pool_allot(struct pool *pool)
 			pool_evict(pool);
 			return;
 		}
-		/* Behind the others, should it want another one. */
-		list_remove(&group->starved);
-		list_append(&pool->starved, &group->starved);
+		starved_last(pool, group); /* should it want another one */
 		group->spawning++;
 		pool->spawning++;
 		atomic_store_explicit(&group->board->spawning, group->spawning, memory_order_relaxed);

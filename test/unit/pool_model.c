@@ -323,16 +323,46 @@ learn_of_replaced(void)
 	} while (newest != NULL);
 }
 
+/* By idleness, or for somebody else who waits. */
+static void
+learn_of_eviction(unsigned slot)
+{
+	struct model_process *process = &model_processes[slot];
+	uint64_t limit = model_configs[process->app].pool_idle_time_ms;
+	bool others_wait = false, shared = false;
+	if (!process->enabled || process->real->state == PROCESS_ENABLED)
+		return;
+	bool idle_for_long = limit > 0 && model_loop.now_ms - process->idle_since_ms >= limit &&
+	                     model_enabled(process->app) > model_minimum(process->app);
+	for (unsigned app = 0; app < MODEL_APPS; app++)
+		others_wait |= app != process->app && model_queued(app) > 0;
+	bool evicted = others_wait && model_living() + model_spawning() >= (uint64_t)model_config.max_pool_size;
+	/* One that is at work goes only for somebody who has fewer. */
+	for (unsigned app = 0; app < MODEL_APPS; app++)
+		shared |= evicted && app != process->app && model_queued(app) > 0 &&
+		          model_size(app) < model_size(process->app);
+	must(model_empty(slot) || shared);
+	must(!model_draining);
+	must((idle_for_long && model_empty(slot)) || evicted);
+	model_reaped += idle_for_long;
+	model_evicted += !idle_for_long;
+	process->asked = false;
+	model_leave_rotation(slot);
+}
+
+/* Back since the others are gone; and it may go as they did. */
 static void
 learn_of_return(unsigned slot)
 {
 	struct model_process *process = &model_processes[slot];
-	if (process->oob != MODEL_OOB_DISABLING || process->real->state != PROCESS_ENABLED)
+	enum process_state state = process->real->state;
+	if (process->oob != MODEL_OOB_DISABLING || (state != PROCESS_ENABLED && state < PROCESS_DETACHED))
 		return;
 	must(model_enabled(process->app) == 0);
 	process->oob = MODEL_OOB_NONE;
 	process->enabled = process->asked = true;
 	process->idle_since_ms = model_loop.now_ms;
+	learn_of_eviction(slot);
 }
 
 void
@@ -342,30 +372,9 @@ model_learn_of_detached(void)
 		if (model_processes[i].alive)
 			learn_of_oob(i);
 	learn_of_replaced();
-	for (unsigned i = 0; i < MODEL_SLOTS; i++) {
-		struct model_process *process = &model_processes[i];
-		if (!process->alive || !process->enabled || process->real->state == PROCESS_ENABLED)
-			continue;
-		uint64_t limit = model_configs[process->app].pool_idle_time_ms;
-		bool idle_for_long = limit > 0 && model_loop.now_ms - process->idle_since_ms >= limit &&
-		                     model_enabled(process->app) > model_minimum(process->app);
-		bool others_wait = false;
-		for (unsigned app = 0; app < MODEL_APPS; app++)
-			others_wait |= app != process->app && model_queued(app) > 0;
-		bool evicted = others_wait && model_living() + model_spawning() >= (uint64_t)model_config.max_pool_size;
-		/* One that is at work goes only for somebody who has fewer. */
-		bool shared = false;
-		for (unsigned app = 0; app < MODEL_APPS; app++)
-			shared |= evicted && app != process->app && model_queued(app) > 0 &&
-			          model_size(app) < model_size(process->app);
-		must(model_empty(i) || shared);
-		must(!model_draining);
-		must((idle_for_long && model_empty(i)) || evicted);
-		model_reaped += idle_for_long;
-		model_evicted += !idle_for_long;
-		process->asked = false;
-		model_leave_rotation(i);
-	}
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		if (model_processes[i].alive)
+			learn_of_eviction(i);
 	for (unsigned i = 0; i < MODEL_SLOTS; i++)
 		if (model_processes[i].alive)
 			learn_of_return(i);

@@ -159,6 +159,13 @@ test_spawning_of_an_earlier_balancer(void **state)
 
 /* ---- eviction ---- */
 
+static struct session *
+list_only_session(struct process *process)
+{
+	assert_int_equal(process->active.count, 1);
+	return container_of(list_first(&process->active), struct session, node);
+}
+
 static void
 test_eviction(void **state)
 {
@@ -283,6 +290,56 @@ test_waiting_goes_before_an_older_minimum(void **state)
 	assert_int_equal(fake_spawns[1], 0);
 }
 
+/* The one that is on its way will serve who waits: the rest of the minimum costs nobody a process. */
+static void
+test_minimum_behind_a_request_does_not_evict(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 2;
+	struct process *longest = fake_attach(1, 1);
+	fake_attach(2, 1);
+	fake_apps[0].min_instances = 2;
+	fake_take(0, GROUP_WAITS);
+	fake_settle();
+	assert_ptr_equal(fake_last_retired, longest);
+	fake_gone(longest);
+	assert_int_equal(fake_spawns[0], 1);
+	fake_pass(1000);
+	assert_int_equal(fake_retired, 1);
+	fake_attach(0, 1);
+	assert_int_equal(fake_retired, 1);
+}
+
+/* Three crowds and one process: each has it for a while, else all time would go into starts. */
+static void
+test_crowds_take_turns(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 1;
+	struct process *process = fake_attach(0, 1);
+	struct fake_session *running = fake_take(0, GROUP_TAKEN);
+	for (unsigned app = 0; app < FAKE_APPS; app++)
+		for (int i = 0; i < 9; i++)
+			fake_take(app, GROUP_WAITS);
+	fake_pass(POOL_PATIENCE_MS + 1);
+	session_end(&running->session);
+	fake_settle();
+	assert_ptr_equal(fake_last_retired, process);
+	fake_gone(process);
+	assert_int_equal(fake_spawns[1] + fake_spawns[2], 1);
+	process = fake_attach(fake_spawns[1] ? 1 : 2, 1);
+	for (int i = 0; i < 5; i++) {
+		fake_pass(POOL_PATIENCE_MS / 5);
+		assert_int_equal(process->state, PROCESS_ENABLED);
+		session_end(list_only_session(process));
+		fake_settle();
+	}
+	fake_pass(1);
+	session_end(list_only_session(process));
+	fake_settle();
+	assert_true(process->state >= PROCESS_DETACHED);
+}
+
 /* A detached process that has a tunnel may stay for hours: it is no promise of room. */
 static void
 test_eviction_beside_a_long_leaver(void **state)
@@ -398,6 +455,8 @@ main(void)
 		pool_test(test_minimum_does_not_evict),
 		pool_test(test_waiting_goes_before_minimum),
 		pool_test(test_waiting_goes_before_an_older_minimum),
+		pool_test(test_minimum_behind_a_request_does_not_evict),
+		pool_test(test_crowds_take_turns),
 		pool_test(test_eviction_beside_a_long_leaver),
 		pool_test(test_spawn_fails),
 		pool_test(test_spawn_fails_beside_living_ones),
