@@ -81,6 +81,7 @@ function backtrace() {
 	for (const name of process.getActiveResourcesInfo?.() ?? []) counts[name] = (counts[name] ?? 0) + 1;
 	fs.writeSync(2, [
 		`========== Process ${process.pid}: the event loop is turning; it waits for ==========`,
+		...ready ? [] : ['    an http.Server of its main thread to listen: no https, http2 or net server is taken (docs/node.md)'],
 		...lines,
 		...Object.keys(counts).map(name => `    ${counts[name]} × ${name}`),
 		'========== end ==========\n',
@@ -114,7 +115,8 @@ function tellApplication(signalled) {
 // Whatever lies in our sockets has begun and is answered: nothing is closed before it could be read.
 function stop(signalled, closedByApplication) {
 	if (stopping) return;
-	stopping = true;
+	if (!ready && closedByApplication) failure ||= 'it closed its server before that had listened';
+	else stopping = true;
 	if (!ready) process.exit();
 	const polite = !closedByApplication && tellApplication(signalled);
 	let left = polite ? GOODBYE_MS / TICK_MS : 0;

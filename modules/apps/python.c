@@ -34,9 +34,8 @@ static const struct option python_options[PYTHON_OPTION_N] = {
 			.offset = PYTHON_WSGI_MODULE,
 			.example = "package.module:application",
 			.help = "The WSGI application: a module that can be imported from root, and after the colon "
-				"its "
-				"callable (application, else app, when there is no colon). Then no startup file is "
-				"looked for.",
+				"its callable (application, else app, when there is no colon), or a function with () "
+				"behind it that returns that. Then no startup file is looked for.",
 		},
 	[PYTHON_ASGI_MODULE] =
 		{
@@ -105,7 +104,7 @@ const struct app_type app_type_python = {
 	.probe = "import importlib.util as u, os, sys\n"
 		 "print('Python ' + sys.version.split()[0])\n"
 		 "if sys.version_info < (3, 7): print('!Python 3.7 or later is needed')\n"
-		 "for v in sys.argv[2:]:\n"
+		 "for v in sys.argv[2:4]:\n"
 		 "  m = v.split(':')[0].split('.')[0]\n"
 		 "  if m and not u.find_spec(m): print('!there is no module ' + m)\n"
 		 "if sys.prefix == sys.base_prefix:\n"

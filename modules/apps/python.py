@@ -333,9 +333,12 @@ class Application:
 			path = ["application" if hasattr(module, "application") or not hasattr(module, "app") else "app"]
 		found = module
 		for name in path:
-			if not hasattr(found, name):
+			bare = name[:-2] if name.endswith("()") else name
+			if not hasattr(found, bare):
 				raise AttributeError("%s has no %s; it must define the callable of the application" % (where, ".".join(path)))
-			found = getattr(found, name)
+			found = getattr(found, bare)
+			if bare != name:
+				found = found()
 		if not callable(found):
 			raise TypeError("%s in %s is %r, which is not callable" % (".".join(path), where, found))
 		self.oob_work = getattr(module, "oob_work", None)
@@ -871,6 +874,17 @@ def frame_environ(data):
 	return environ
 
 
+# The headers in a frame, as they came: one that came several times stands there once more, joined.
+def frame_headers(data):
+	strings = data[8:].decode("latin-1").split("\0")
+	values = {}
+	for name, value in zip(strings[::2], strings[1::2]):
+		if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+			values.setdefault(name, []).append(value)
+	return [(name.replace("HTTP_", "", 1).lower().replace("_", "-").encode("latin-1"), value.encode("latin-1"))
+		for name, several in values.items() for value in several[:-1] or several]
+
+
 # None when it comes in data frames.
 def body_length(flags, environ):
 	if flags & FLAG_BODY_FRAMES:
@@ -1290,7 +1304,7 @@ class Link:
 		self.due = self.framed or self.left > 0
 		self.dropped = 0
 		upgrade = environ["REQUEST_METHOD"] == "GET" and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-		self.exchange = (WebSocket if upgrade and not self.due else Http)(self, environ)
+		self.exchange = (WebSocket if upgrade and not self.due else Http)(self, environ, data)
 		self.server.spawn(self.exchange.run())
 		return True
 
@@ -1344,10 +1358,11 @@ class Link:
 class AsgiExchange:
 	prefix = ""
 
-	def __init__(self, link, environ):
+	def __init__(self, link, environ, data):
 		self.link = link
 		self.server = link.server
 		self.environ = environ
+		self.data = data
 		self.event = link.server.asyncio.Event()
 		self.over = False
 		self.answer = Exchange(link, link.server.stop, link, environ["REQUEST_METHOD"] == "HEAD")
@@ -1355,11 +1370,6 @@ class AsgiExchange:
 	def scope(self, kind, scheme):
 		environ = self.environ
 		path = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
-		headers = [(name[5:].lower().replace("_", "-").encode("latin-1"), value.encode("latin-1"))
-			for name, value in environ.items() if name.startswith("HTTP_")]
-		for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-			if name in environ:
-				headers.append((name.lower().replace("_", "-").encode(), environ[name].encode("latin-1")))
 		return {
 			"type": kind,
 			"asgi": ASGI,
@@ -1369,7 +1379,7 @@ class AsgiExchange:
 			"raw_path": path.encode("latin-1"),
 			"query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
 			"root_path": decoded(environ["SCRIPT_NAME"]).encode("latin-1").decode("utf-8", "replace"),
-			"headers": headers,
+			"headers": frame_headers(self.data),
 			"client": self.address("REMOTE_ADDR", "REMOTE_PORT"),
 			"server": self.address("SERVER_NAME", "SERVER_PORT"),
 			"state": self.server.state.copy(),
@@ -1444,8 +1454,8 @@ class AsgiExchange:
 class Http(AsgiExchange):
 	prefix = "http.response."
 
-	def __init__(self, link, environ):
-		super().__init__(link, environ)
+	def __init__(self, link, environ, data):
+		super().__init__(link, environ, data)
 		self.parts = []
 		self.size = 0
 		self.complete = not link.due
@@ -1506,8 +1516,8 @@ class WebSocket(AsgiExchange):
 
 	CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
 
-	def __init__(self, link, environ):
-		super().__init__(link, environ)
+	def __init__(self, link, environ, data):
+		super().__init__(link, environ, data)
 		self.phase = self.CONNECTING
 		self.messages = [{"type": "websocket.connect"}]
 		self.size = 0

@@ -62,6 +62,15 @@ app_reference_next(struct str *rest, struct str *text, struct str *name)
 	return text->len > 0;
 }
 
+void
+app_reference_show(struct buf *out, const char *word)
+{
+	struct str rest = str_from(word), text, name;
+
+	while (app_reference_next(&rest, &text, &name))
+		buf_printf(out, name.len > 0 ? "${%.*s}" : "%.*s", STR_ARG(name.len > 0 ? name : text));
+}
+
 /*
  * Takes one word off the front of *rest, without its quotes (POSIX.1-2017, Shell
  * Command Language, section 2.2).  False: a quote or a ${ is not closed, or the text

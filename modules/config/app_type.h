@@ -43,6 +43,9 @@ bool app_argv_split(struct app_argv *argv, struct str command) must_check;
 enum { APP_REFERENCE_BEGIN = 1, APP_REFERENCE_END = 2 };
 /* Takes a reference off the front of *rest, or the text before it (then *name is empty); false: nothing is left. */
 bool app_reference_next(struct str *rest, struct str *text, struct str *name);
+struct buf;
+/* Appends the word for people: references stand again as they were written. */
+void app_reference_show(struct buf *out, const char *word);
 
 struct app_type {
 	const char *name;  /* "ruby"; what `type =` takes */

@@ -81,7 +81,13 @@ enum config_hook {
 enum config_spawn_method { CONFIG_SPAWN_AUTO, CONFIG_SPAWN_SMART, CONFIG_SPAWN_DIRECT };
 
 /* What has decided the type of an application. */
-enum config_type_from { CONFIG_TYPE_WRITTEN, CONFIG_TYPE_COMMAND, CONFIG_TYPE_STARTUP_FILE, CONFIG_TYPE_FILES };
+enum config_type_from {
+	CONFIG_TYPE_WRITTEN,
+	CONFIG_TYPE_COMMAND,
+	CONFIG_TYPE_OPTION,
+	CONFIG_TYPE_STARTUP_FILE,
+	CONFIG_TYPE_FILES,
+};
 
 struct config;
 

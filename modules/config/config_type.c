@@ -85,6 +85,17 @@ list_startup_files(const struct app_type *const *types, char out[LIST_BYTES])
 			                         types[t]->startup_files[i], types[t]->name);
 }
 
+/* ", or wsgi_module = package.module:application", for each option that says so what to start. */
+static size_t
+list_examples(const struct app_type *type, char out[LIST_BYTES], size_t used)
+{
+	for (size_t i = 0; i < type->option_count && used < LIST_BYTES; i++)
+		if (type->options[i].example != NULL)
+			used += (size_t)snprintf(out + used, LIST_BYTES - used, ", or %s = %s", type->options[i].name,
+			                         type->options[i].example);
+	return used;
+}
+
 static const struct app_type *
 type_by_name(const struct app_type *const *types, const char *name)
 {
@@ -116,7 +127,8 @@ static const struct app_type *
 detect(struct config_reading *reading, const struct app_config *app, int root, char error[2 * SENTENCE_BYTES])
 {
 	const struct app_type *found = NULL, *rival = NULL;
-	char files[LIST_BYTES], list[LIST_BYTES];
+	char files[LIST_BYTES], list[LIST_BYTES], examples[LIST_BYTES] = "";
+	size_t used = 0;
 	for (size_t i = 0; reading->types[i] != NULL; i++) {
 		const struct app_type *type = reading->types[i];
 		if (config_detect_file(type, app, root) == NULL)
@@ -132,6 +144,8 @@ detect(struct config_reading *reading, const struct app_config *app, int root, c
 		return found;
 	list_types(reading->types, true, list);
 	list_startup_files(reading->types, files);
+	for (size_t i = 0; reading->types[i] != NULL; i++)
+		used = list_examples(reading->types[i], examples, used);
 	if (rival != NULL)
 		snprintf(error, 2 * SENTENCE_BYTES,
 		         "the files in %.300s fit the types %s and %s alike; expected a line type = %s", app->root,
@@ -142,8 +156,27 @@ detect(struct config_reading *reading, const struct app_config *app, int root, c
 	else
 		snprintf(error, 2 * SENTENCE_BYTES,
 		         "nothing in %.300s tells the type of the application: looked for %s; "
-		         "expected one of these files, or a line type = %s",
-		         app->root, files, list);
+		         "expected one of these files, or a line type = %s%s",
+		         app->root, files, list, examples);
+	return NULL;
+}
+
+static const struct config_type_value *
+given_value(const struct config_section *section, const struct option *option)
+{
+	for (size_t i = 0; i < section->type_value_count; i++)
+		if (strcmp(section->type_values[i].option->name, option->name) == 0)
+			return &section->type_values[i];
+	return NULL;
+}
+
+static const struct app_type *
+type_that_has_options(const struct config_reading *reading, const struct config_reading_app *app)
+{
+	for (size_t i = 0; reading->types[i] != NULL; i++)
+		for (size_t j = 0; j < reading->types[i]->option_count; j++)
+			if (given_value(&app->section, &reading->types[i]->options[j]) != NULL)
+				return reading->types[i];
 	return NULL;
 }
 
@@ -161,16 +194,16 @@ choose_type(struct config_reading *reading, struct config_reading_app *app, int 
 {
 	struct app_config *of = app->app;
 	char error[2 * SENTENCE_BYTES];
+	of->type = of->command != NULL ? type_that_takes_command(reading->types) : type_that_has_options(reading, app);
 	of->type_from = of->type_name != NULL      ? CONFIG_TYPE_WRITTEN
 	                : of->command != NULL      ? CONFIG_TYPE_COMMAND
+	                : of->type != NULL         ? CONFIG_TYPE_OPTION
 	                : of->startup_file != NULL ? CONFIG_TYPE_STARTUP_FILE
 	                                           : CONFIG_TYPE_FILES;
 	if (of->type_name != NULL) {
 		of->type = type_by_name(reading->types, of->type_name);
 		return of->type != NULL || fail_unknown_type(reading, app);
 	}
-	if (of->command != NULL)
-		of->type = type_that_takes_command(reading->types);
 	if (of->type == NULL)
 		of->type = detect(reading, of, root, error);
 	if (of->type == NULL)
@@ -195,11 +228,14 @@ find_startup_file(struct config_reading *reading, struct config_reading_app *app
 		return true;
 	const char *usual = of->type->startup_file;
 	const char *found = usual == NULL ? first_startup_file(of->type, root) : is_file(root, usual) ? usual : NULL;
-	if (found == NULL)
+	if (found == NULL) {
+		char examples[LIST_BYTES] = "";
+		list_examples(of->type, examples, 0);
 		return config_fail(
 			reading, line_of(app, "type"), app->section.title,
-			"there is no %s in %s, which type %s needs; expected it, or a line startup_file = PATH",
-			usual != NULL ? usual : of->type->startup_files[0], of->root, of->type->name);
+			"there is no %s in %s, which type %s needs; expected it, or a line startup_file = PATH%s",
+			usual != NULL ? usual : of->type->startup_files[0], of->root, of->type->name, examples);
+	}
 	of->startup_file = config_strdup(reading->config, str_from(found));
 	return true;
 }
@@ -220,15 +256,6 @@ check_command_options(struct config_reading *reading, const struct config_readin
 			                   list, app->section.title, app->app->type->name);
 	}
 	return true;
-}
-
-static const struct config_type_value *
-given_value(const struct config_section *section, const struct option *option)
-{
-	for (size_t i = 0; i < section->type_value_count; i++)
-		if (strcmp(section->type_values[i].option->name, option->name) == 0)
-			return &section->type_values[i];
-	return NULL;
 }
 
 static bool

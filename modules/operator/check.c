@@ -30,9 +30,10 @@ static const struct argument options[ARGUMENT_N + 1] = {
 	"The type of an application is the first of these that holds:\n"                                           \
 	"  1. what `type` says in its section;\n"                                                                  \
 	"  2. command, when the option `command` is given;\n"                                                      \
-	"  3. the type that has a file of the name of `startup_file`, when that is given;\n"                       \
-	"  4. the type of which a file stands in the application's folder.\n"                                      \
-	"When 3 or 4 holds for several types, the one with the greatest weight is taken; when two have the same\n" \
+	"  3. the type whose own option stands in its section (wsgi_module, nodejs, ...);\n"                       \
+	"  4. the type that has a file of the name of `startup_file`, when that is given;\n"                       \
+	"  5. the type of which a file stands in the application's folder.\n"                                      \
+	"When 4 or 5 holds for several types, the one with the greatest weight is taken; when two have the same\n" \
 	"weight, `type` has to be written. Among the files of one type, the first in its list is taken.\n"
 
 static const struct arguments_table check_table = {
@@ -154,6 +155,7 @@ report_type(struct report *report, const struct config *config, const struct app
 	static const char *const why[] = {
 		[CONFIG_TYPE_WRITTEN] = "type is written",
 		[CONFIG_TYPE_COMMAND] = "command is given, and type is not",
+		[CONFIG_TYPE_OPTION] = "an option of its own is given, and type is not",
 		[CONFIG_TYPE_STARTUP_FILE] = "its startup files have this name",
 		[CONFIG_TYPE_FILES] = "a file of it is there",
 	};
@@ -194,12 +196,9 @@ report_plan(struct report *report, const struct app_config *app)
 		report_value(report, "fault", sentence);
 		return false;
 	}
-	/* references stand again as they were written */
 	for (uint32_t i = 0; i < plan.head->argument_count; i++) {
-		struct str rest = str_from(plan.arguments[i]), text, name;
 		struct buf word = {0};
-		while (app_reference_next(&rest, &text, &name))
-			buf_printf(&word, name.len > 0 ? "${%.*s}" : "%.*s", STR_ARG(name.len > 0 ? name : text));
+		app_reference_show(&word, plan.arguments[i]);
 		buf_append_char(&word, '\0');
 		plan.arguments[i] = word.data; /* until the command ends */
 	}

@@ -64,6 +64,7 @@ set_words(const struct app_config *app, const struct app_type *type, const char 
 		add_word(type->probe);
 		for (size_t i = 0; i < type->option_count && app->type_values != NULL; i++)
 			add_word(app_config_type_value(app, i));
+		add_word(app->startup_file);
 	} else if (takes_version(app, interpreter)) {
 		add_word("--version");
 	}

@@ -87,7 +87,8 @@ control_line(struct worker *worker, struct str line)
 		return; /* nothing else that it says after READY means anything yet */
 	switch (kind) {
 	case READY_LINE_READY:
-		worker_ready(worker, concurrency, bypass);
+		if (worker->child.pid != 0) /* else it has ended since */
+			worker_ready(worker, concurrency, bypass);
 		break;
 	case READY_LINE_ERROR:
 		log_escape(text, sizeof(text), error);

@@ -85,8 +85,10 @@ report_write(struct buf *out, const struct app_config *app, int plan_fd)
 	write_user(out, app);
 	if (plan != NULL && plan_fd >= 0 && plan_read(plan, plan_fd)) {
 		buf_append_str(out, STR("== Program\n"));
-		for (uint32_t i = 0; i < plan->head->argument_count; i++)
-			buf_printf(out, "%s%s", i > 0 ? " " : "", plan->arguments[i]);
+		for (uint32_t i = 0; i < plan->head->argument_count; i++) {
+			buf_append_str(out, i > 0 ? STR(" ") : STR(""));
+			app_reference_show(out, plan->arguments[i]);
+		}
 		buf_append_char(out, '\n');
 		write_limits(out, plan->head);
 		write_variables(out, plan);

@@ -297,13 +297,17 @@ static void
 worker_ended(struct child *child, const struct child_end *end)
 {
 	struct worker *worker = container_of(child, struct worker, child);
-	char how[CHILD_END_BYTES];
+	char how[CHILD_END_BYTES], told[CHILD_END_BYTES + 4];
 
 	child_end_text(end, how);
+	str_format(told, sizeof(told), "%s%s", end->by_signal ? "was " : "", how);
 	capture_close(&worker->capture);
+	/* its reason may lie there unread: one look reaps all who have ended */
+	if (worker->state == WORKER_STARTING && worker->control.ready != NULL)
+		worker->control.ready(&worker->control, EPOLLIN);
 	worker->table->events->reaped(worker);
 	if (worker->state == WORKER_STARTING || worker_is_cold(worker))
-		ended_starting(worker, how);
+		ended_starting(worker, told);
 	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {
 		log_notice("application %s: %s; trying another port", worker->app->name, worker->failure->summary);
 		free(worker->failure);
@@ -315,7 +319,7 @@ worker_ended(struct child *child, const struct child_end *end)
 		if (worker->again(worker))
 			return;
 	}
-	worker_report(worker, how);
+	worker_report(worker, told);
 	ended_log(worker, end, how, worker->record.pid);
 	if (worker->has_slot)
 		worker->table->events->gone(worker, how);

@@ -213,28 +213,56 @@ put_cgi_name(struct writer *writer, struct str name)
 }
 
 static void
+put_field_begin(struct writer *writer, const struct http_field *field)
+{
+	if (field->id == HTTP_FIELD_CONTENT_TYPE)
+		put(writer, STR("CONTENT_TYPE"));
+	else
+		put_cgi_name(writer, field->name);
+	put_char(writer, 0);
+	put(writer, field->value);
+}
+
+/* The next field of this name after at, or field_count. */
+static uint32_t
+next_of_name(const struct http_request *http, const struct http_field *field, uint32_t at)
+{
+	while (++at < http->field_count) {
+		const struct http_field *next = &http->fields[at];
+		if (next->name.len == field->name.len && next->id == field->id &&
+		    str_equal_nocase(next->name, field->name))
+			break;
+	}
+	return at;
+}
+
+/* What comes several times: each as it was sent, and then, for who takes the last of a name, all in one; cookies only so. */
+static void
 put_fields(struct writer *writer, const struct forward *forward)
 {
 	const struct http_request *http = forward->http;
 	uint64_t merged[(HTTP_FIELDS_MAX + 63) / 64] = {0};
 	for (uint32_t i = 0; i < http->field_count; i++) {
 		const struct http_field *field = &http->fields[i];
+		bool cookie = field->id == HTTP_FIELD_COOKIE;
 		if ((merged[i / 64] >> (i % 64) & 1) || !field_passes(forward, field))
 			continue;
-		if (field->id == HTTP_FIELD_CONTENT_TYPE)
-			put(writer, STR("CONTENT_TYPE"));
-		else
-			put_cgi_name(writer, field->name);
-		put_char(writer, 0);
-		put(writer, field->value);
-		for (uint32_t j = i + 1; j < http->field_count; j++) {
-			const struct http_field *next = &http->fields[j];
-			if (next->name.len != field->name.len || next->id != field->id ||
-			    !str_equal_nocase(next->name, field->name))
-				continue;
+		put_field_begin(writer, field);
+		uint32_t second = next_of_name(http, field, i);
+		for (uint32_t j = second; j < http->field_count; j = next_of_name(http, field, j)) {
 			merged[j / 64] |= (uint64_t)1 << (j % 64);
-			put(writer, field->id == HTTP_FIELD_COOKIE ? STR("; ") : STR(", "));
-			put(writer, next->value);
+			if (cookie)
+				continue;
+			put_char(writer, 0);
+			put_field_begin(writer, &http->fields[j]);
+		}
+		if (second < http->field_count && !cookie) {
+			put_char(writer, 0);
+			put_field_begin(writer, field);
+		}
+		for (uint32_t j = second; j < http->field_count; j = next_of_name(http, field, j)) {
+			put(writer, cookie ? STR("; ") : STR(", "));
+			put(writer, http->fields[j].value);
 		}
 		put_char(writer, 0);
 	}

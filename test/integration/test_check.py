@@ -105,6 +105,30 @@ def test_conflicts_and_nothing(box):
     assert box.run('check', '--nonsense').returncode == 2
 
 
+def test_an_option_of_a_type_tells_it(box):
+    box.write('web/shop/__init__.py', '')
+    box.write('web/shop/wsgi.py', '')
+    asked = {'root': box.path('web'), 'wsgi_module': 'shop.wsgi:application'}
+    path = box.write('passenger.ini', ini_text({}, {'main': asked}))
+    r = one(box, '--config', path)
+    assert (r['type'], r['why'], r['missing']) == ('python', 'an option of its own is given, and type is not', [])
+    # who has neither file nor option is told of both
+    assert 'or wsgi_module = package.module:application' in check(box, box.path('web'), code=1)['error']
+    path = box.write('passenger.ini', ini_text({}, {'main': {'root': box.path('web'), 'type': 'python'}}))
+    assert 'or wsgi_module = package.module:application' in check(box, '--config', path, code=1)['error']
+
+
+@pytest.mark.parametrize('package, missing', [
+    ('{"scripts": {"start": "next start"}}', ['package.json names neither main nor a start script node FILE']),
+    ('{"scripts": {"start": "node bin/www"}}', ['package.json names bin/www, which is not there']),
+    ('{"main": "./lib"}', [])])
+def test_package_json_names_what_is_started(box, package, missing):
+    box.write('node/lib/index.js', '')
+    box.write('node/package.json', package)
+    found = one(box, box.path('node'), code=1 if missing else 0)['missing']
+    assert [text.split(';')[0] for text in found] == missing
+
+
 def test_runtimes(box):
     path = box.write('passenger.ini', ini_text({'python': '/no/such/python'}, {}, None, {
         'textlang': runtime(box), 'missing': {'command': 'no-such-interpreter $PORT', 'detect': 'a b'}}))

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from lib import procs
 from lib.load import Load
 from lib.wait import wait_until
 from test_restart import pids, restart
@@ -69,3 +70,29 @@ def test_deployment(box, case):
     attempts = len(set(failures(p)))
     print('%s: %d attempts after %.1f s without any' % (case, attempts, time.monotonic() - began))
     assert attempts <= 5
+
+
+def test_reason_that_lies_unread_when_the_process_has_ended(box):
+    """Whoever looks after one that has ended reaps all of them: the last words of the others must not be lost."""
+    box.write('slow/wsgi.py', '''
+import os, time
+print('begun', flush=True)
+while not os.path.exists('../go'):
+    time.sleep(0.01)
+raise ValueError('the last words')
+''')
+    p = box.start(passenger={'max_pool_size': 4}, processes=0, apps={
+        'good': {'root': box.folder('ruby', 'hello'), 'host': 'good', 'min_instances': 1},
+        'slow': {'root': box.path('slow'), 'host': 'slow', 'min_instances': 1}})
+    p.allow('.')
+    victim = p.wait_processes(1, app='good') and p.processes(app='good')[0]['pid']
+    pid = int(p.wait_log(r'App slow (\d+) output: begun').group(1))
+    p.signal(signal.SIGSTOP)
+    try:
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: procs.status_field(victim, 'State').startswith('Z'), 10, 'a first one that has ended')
+        box.write('go', '')
+        wait_until(lambda: procs.status_field(pid, 'State').startswith('Z'), 10, 'a second one that has ended')
+    finally:
+        p.signal(signal.SIGCONT)
+    assert 'ValueError: the last words' in p.wait_log(r'application slow: a process could not be started.*').group()

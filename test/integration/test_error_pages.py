@@ -55,6 +55,14 @@ def test_all_of_it_in_development(box):
     assert '== Environment\n' in answer['report'] and 'abcdef' not in json.dumps(answer)
 
 
+def test_command_and_signal_in_words(box):
+    section = {'root': box.rack('app', ''), 'command': "sh -c 'kill -9 $$' $PORT", 'friendly_error_pages': 'on'}
+    p = box.start(app=section, processes=0)
+    page = p.get('/').text
+    assert '\nsh -c kill -9 $$ ${PORT}\n' in page and 'the process was killed by signal 9' in page
+    assert not re.search('[\0-\x09\x0b-\x1f]', page)
+
+
 def test_off_in_development_and_on_in_production(box):
     p = box.start(apps={'off': broken(box, 'one', host='off', app_env='development', friendly_error_pages='off'),
                         'on': broken(box, 'two', host='on', friendly_error_pages='on')}, processes=0)

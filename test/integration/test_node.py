@@ -318,6 +318,7 @@ BOOT = [
     ('listen_throws', 'Error: thrown while listening', 'app.js:3'),
     ('cluster_fork', r'Error: cluster.fork\(\) is not for use under passenger', 'app.js:2'),
     ('boot_hang', r'(start_timeout|not ready within)', None),
+    ('closes_again', r'it closed its server before that had listened', None),
 ]
 
 
@@ -536,6 +537,17 @@ def test_loader_tells_what_it_waits_for(box):
     os.close(loader.lifeline)
     status, out = loader.end()
     assert status == 0 and 'in flight: GET /where?ms=1000\n' in out and '1 × Timeout' in out
+
+
+def test_loader_says_which_servers_it_does_not_take(box):
+    loader = Loader(box, 'https_only')
+    loader.arguments()
+    assert loader.child.stdout.readline() == 'https listens\n'
+    loader.control.sendall(b'BACKTRACE\n')
+    loader.child.stdout.readline()
+    assert 'no https, http2 or net server is taken' in loader.child.stdout.readline()
+    os.close(loader.lifeline)
+    assert loader.end()[0] == 0
 
 
 # --- websockets ------------------------------------------------------------------------

@@ -70,6 +70,31 @@ def test_what_the_application_sees(python):
     assert 'PASSWORD' not in json.dumps(seen) and door.password not in json.dumps(seen)
 
 
+REPEATED = b'GET /headers HTTP/1.1\r\nHost: a\r\nX-A: 1, 2\r\nAccept: x\r\nx-a: 3\r\nCookie: a=1\r\nX-A:\r\nCookie: b=2\r\n\r\n'
+
+
+def test_headers_that_come_several_times(python, box):
+    """ASGI: "duplicates are possible and must be preserved"; WSGI, as CGI, has one variable for all."""
+    box.write('plain/asgi.py', '''
+async def application(scope, receive, send):
+    if scope['type'] == 'lifespan':
+        return
+    body = b'|'.join(name + b'=' + value for name, value in scope['headers'] if name in (b'x-a', b'cookie', b'accept'))
+    await send({'type': 'http.response.start', 'status': 200, 'headers': []})
+    await send({'type': 'http.response.body', 'body': body})
+''')
+    p = python('plain')
+    with p.connect() as c:
+        c.send(REPEATED)
+        assert c.response().body == b'x-a=1, 2|x-a=3|x-a=|accept=x|cookie=a=1; b=2'
+    p.stop()
+    p = python('env')
+    with p.connect() as c:
+        c.send(REPEATED)
+        seen = c.response().json()
+        assert (seen['HTTP_X_A'], seen['HTTP_ACCEPT'], seen['HTTP_COOKIE']) == ('1, 2, 3, ', 'x', 'a=1; b=2')
+
+
 def test_base_uri(python):
     p = python('env', base_uri='/sub')
     seen = p.get('/sub/x').json()

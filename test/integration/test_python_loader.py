@@ -184,7 +184,9 @@ def test_detection(start, application, file, text, kind):
     ("wsgi_module", "pack.web:make", WSGI.replace("application", "make"), b"pack.web"),
     ("wsgi_module", "pack.web", WSGI, b"pack.web"),
     ("wsgi_module", "pack.web:holder.inner", WSGI + "\nclass holder:\n    inner = staticmethod(application)\n", b"pack.web"),
+    ("wsgi_module", "pack.web:make()", WSGI + "\ndef make(config=None):\n    return application\n", b"pack.web"),
     ("asgi_module", "pack.web:make", ASGI.replace("application", "make"), b"pack.web"),
+    ("asgi_module", "pack.web:make().inner", ASGI + "\nclass make:\n    inner = staticmethod(application)\n", b"pack.web"),
 ])
 def test_module(start, tmp_path, option, value, text, body):
     (tmp_path / "pack").mkdir()
