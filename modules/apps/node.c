@@ -63,14 +63,13 @@ const struct app_type app_type_node = {
 		 "try {\n"
 		 "  const p = JSON.parse(require('fs').readFileSync('package.json'));\n"
 		 "  const r = require('module').createRequire(process.cwd() + '/x');\n"
-		 "  const m = Object.keys(p.dependencies || {}).filter(d => { try { r.resolve(d + '/package.json') }\n"
-		 "    catch (e) { return e.code == 'MODULE_NOT_FOUND' } });\n"
-		 "  if (m.length) console.log('!not in node_modules: ' + m.join(', ') + '; run npm install');\n"
-		 "  const s = /^\\s*node\\s+([^\\s-]\\S*)\\s*$/.exec((p.scripts || {}).start), f = s ? s[1] : p.main;\n"
-		 "  try { process.argv[2] != 'package.json' || r.resolve(f ? './' + f : '') } catch (e) {\n"
-		 "    console.log('!package.json names ' + (f ? f + ', which is not there' : 'neither main nor a start script '\n"
-		 "      + 'node FILE; write startup_file = FILE, or command = PROGRAM'))\n"
-		 "  }\n"
+		 "const m = Object.keys(p.dependencies || {}).filter(d => { try { r.resolve(d + '/package.json') }\n"
+		 "catch (e) { return e.code == 'MODULE_NOT_FOUND' } });\n"
+		 "if (m.length) console.log('!not in node_modules: ' + m.join(', ') + '; run npm install');\n"
+		 "const s = /^\\s*node\\s+([^\\s-]\\S*)\\s*$/.exec((p.scripts || {}).start), f = s ? s[1] : p.main;\n"
+		 "try { process.argv[2] != 'package.json' || r.resolve(f ? './' + f : '') } catch (e) {\n"
+		 "console.log('!package.json names ' + (f ? f + ', which is not there' :\n"
+		 "'no file to start; write startup_file = FILE or command = PROGRAM')) }\n"
 		 "} catch (e) { if (e.code != 'ENOENT') console.log('!package.json: ' + e.message) }",
 	.argv = node_argv,
 };

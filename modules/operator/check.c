@@ -30,7 +30,7 @@ static const struct argument options[ARGUMENT_N + 1] = {
 	"The type of an application is the first of these that holds:\n"                                           \
 	"  1. what `type` says in its section;\n"                                                                  \
 	"  2. command, when the option `command` is given;\n"                                                      \
-	"  3. the type whose own option stands in its section (wsgi_module, nodejs, ...);\n"                       \
+	"  3. the type of which an option is given (wsgi_module, nodejs);\n"                                       \
 	"  4. the type that has a file of the name of `startup_file`, when that is given;\n"                       \
 	"  5. the type of which a file stands in the application's folder.\n"                                      \
 	"When 4 or 5 holds for several types, the one with the greatest weight is taken; when two have the same\n" \
@@ -155,7 +155,7 @@ report_type(struct report *report, const struct config *config, const struct app
 	static const char *const why[] = {
 		[CONFIG_TYPE_WRITTEN] = "type is written",
 		[CONFIG_TYPE_COMMAND] = "command is given, and type is not",
-		[CONFIG_TYPE_OPTION] = "an option of its own is given, and type is not",
+		[CONFIG_TYPE_OPTION] = "an option of it is given",
 		[CONFIG_TYPE_STARTUP_FILE] = "its startup files have this name",
 		[CONFIG_TYPE_FILES] = "a file of it is there",
 	};

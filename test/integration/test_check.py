@@ -111,7 +111,7 @@ def test_an_option_of_a_type_tells_it(box):
     asked = {'root': box.path('web'), 'wsgi_module': 'shop.wsgi:application'}
     path = box.write('passenger.ini', ini_text({}, {'main': asked}))
     r = one(box, '--config', path)
-    assert (r['type'], r['why'], r['missing']) == ('python', 'an option of its own is given, and type is not', [])
+    assert (r['type'], r['why'], r['missing']) == ('python', 'an option of it is given', [])
     # who has neither file nor option is told of both
     assert 'or wsgi_module = package.module:application' in check(box, box.path('web'), code=1)['error']
     path = box.write('passenger.ini', ini_text({}, {'main': {'root': box.path('web'), 'type': 'python'}}))
@@ -119,7 +119,7 @@ def test_an_option_of_a_type_tells_it(box):
 
 
 @pytest.mark.parametrize('package, missing', [
-    ('{"scripts": {"start": "next start"}}', ['package.json names neither main nor a start script node FILE']),
+    ('{"scripts": {"start": "next start"}}', ['package.json names no file to start']),
     ('{"scripts": {"start": "node bin/www"}}', ['package.json names bin/www, which is not there']),
     ('{"main": "./lib"}', [])])
 def test_package_json_names_what_is_started(box, package, missing):
