@@ -179,7 +179,7 @@ balancer_process(struct balancer *balancer, const struct message *message, int *
 	fds[0] = -1;
 	door->process = process;
 	process->door = door;
-	if (balancer->state != BALANCER_OPENING)
+	if (balancer->state >= BALANCER_SERVING)
 		listener_resume(door);
 	if (process->state == PROCESS_WARMING)
 		warmup_begin(&balancer->traffic, process);
@@ -195,17 +195,20 @@ balancer_begin(struct balancer *balancer)
 		balancer_reconcile(balancer);
 		return true;
 	}
-	if (balancer->config == NULL || balancer->state != BALANCER_OPENING)
+	if (balancer->config == NULL || balancer->state > BALANCER_READY)
 		return false;
+	if (balancer->state == BALANCER_READY) {
+		balancer->state = BALANCER_SERVING;
+		list_each (&balancer->traffic.listeners, node)
+			listener_resume(container_of(node, struct listener, node));
+		pool_begin(&balancer->pool);
+		return true;
+	}
 	if (!sandbox_seccomp_balancer(error)) {
 		log_critical("the system call filter can not be set: %s", error);
 		return false;
 	}
-	balancer->state = BALANCER_SERVING;
-	list_each (&balancer->traffic.listeners, node) {
-		listener_resume(container_of(node, struct listener, node));
-	}
-	pool_begin(&balancer->pool);
+	balancer->state = BALANCER_READY;
 	message_init(&message, MESSAGE_READY);
 	core_send(balancer, &message);
 	return true;

@@ -9,6 +9,7 @@
 
 enum balancer_state {
 	BALANCER_OPENING, /* being told what lives */
+	BALANCER_READY,   /* has said so, accepts nothing yet */
 	BALANCER_SERVING,
 	BALANCER_HANDING_OVER, /* another one serves; what has begun here is finished here */
 	BALANCER_DRAINING,

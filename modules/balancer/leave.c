@@ -142,7 +142,7 @@ void
 leave_drain(struct balancer *balancer)
 {
 	struct traffic *traffic = &balancer->traffic;
-	if (balancer->state != BALANCER_SERVING && balancer->state != BALANCER_HANDING_OVER)
+	if (balancer->state == BALANCER_OPENING || balancer->state >= BALANCER_DRAINING)
 		return;
 	balancer->state = BALANCER_DRAINING;
 	traffic->state = TRAFFIC_DRAINING;

@@ -39,7 +39,7 @@ enum message_type {
 	                       * had the index slot - 1 */
 	MESSAGE_PROCESS,      /* .process; fd: the door's listening socket */
 	MESSAGE_SPAWNING,     /* app_id: a process of it is being started */
-	MESSAGE_BEGIN,        /* everything is told: accept */
+	MESSAGE_BEGIN,        /* everything is told: say READY; then, once more: accept */
 	MESSAGE_PROCESS_GONE, /* slot, serial; text: how it ended ("killed by signal 9") */
 	MESSAGE_SPAWN_FAILED, /* app_id; text: "ID\nsummary\ndetails and last output"; number = next try in ms,
 	                       * 0: a restart overtook it, nobody is to blame; slot, serial: of a PROCESS that did not
@@ -59,7 +59,7 @@ enum message_type {
 	MESSAGE_ALONE,     /* the other balancer is gone */
 
 	/* Balancer to spawner. */
-	MESSAGE_READY,  /* after BEGIN: it accepts */
+	MESSAGE_READY,  /* after BEGIN: it is going to accept */
 	MESSAGE_SPAWN,  /* app_id: start one more process */
 	MESSAGE_RETIRE, /* slot, serial: idle and out of rotation: stop it (stdin close, after number ms at most SIGTERM,
 	                       * SIGKILL) */

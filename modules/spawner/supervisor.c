@@ -155,6 +155,8 @@ channel_received(struct channel *channel, struct message *message, int *fds, siz
 		supervisor->events->serving(supervisor);
 		return;
 	}
+	if (message->type == MESSAGE_READY && supervisor->state == SUPERVISOR_ENDING)
+		return; /* it was starting when it was told to end */
 	supervisor->events->message(supervisor, message, fds, fd_count);
 }
 

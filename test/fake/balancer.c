@@ -116,6 +116,11 @@ take_config(const struct message *message, int fd)
 static void
 begin(void)
 {
+	static bool ready;
+
+	if (ready)
+		return;
+	ready = true;
 	for (size_t i = 0; i < config->app_count; i++) {
 		size_t have = 0;
 		for (size_t j = 0; j < known_count; j++)

@@ -41,6 +41,7 @@ def test_status_shows_the_running_request(box, kind):
 def test_text_has_the_original_grammar(box):
     p = box.serve('ruby', processes=2)
     p.get('/hello')
+    wait_until(lambda: 'Processed: 1 ' in p.text(), 5, 'it to be counted')
     text = p.text()
     for line in (r'^Version : \S+', r'^Date    : \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}$', r'^Instance: .+',
                  r'^----------- General information -----------$', r'^Max pool size : 2$', r'^App groups    : 1$',

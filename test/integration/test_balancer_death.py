@@ -156,6 +156,24 @@ def test_dies_again_and_again_backs_off(box):
     assert p.get('/hello', timeout=30).status == 200
 
 
+def test_stop_while_a_balancer_starts(box):
+    """One that is told to end before it has said that it is ready is not accused of saying so afterwards."""
+    p = box.serve('command')
+    old = p.balancer
+    os.kill(old, 9)
+
+    def started():
+        with open('/proc/%d/task/%d/children' % (p.pid, p.pid)) as f:
+            return [int(pid) for pid in f.read().split() if int(pid) != old and b'balance' in procs.read(int(pid), 'cmdline')]
+    new = wait_until(started, 10, 'the next balancer', every=0)[0]
+    os.kill(new, 19)  # stopped before it has read what it is told
+    p.signal(15)
+    p.wait_log('SIGTERM from')
+    os.kill(new, 18)
+    assert p.wait_exit() == 0
+    assert 'not its to send' not in p.log() and 'the balancer ended: killed by signal 9 (Killed)\n' not in p.log()
+
+
 def test_status_while_the_balancer_hangs(box):
     p = box.serve('command')
     pid = p.balancer

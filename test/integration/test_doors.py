@@ -405,7 +405,7 @@ def test_door_routes_nothing(box):
 def test_door_big_download_and_upload(box, kind, size):
     p = box.serve(kind)
     door = p.doors()[0]
-    with door.connect(60) as c:
+    with door.connect(300) as c:
         c.start('GET', '/big?n=%d' % size, door.headers())
         assert c.final_head().status == 200
         c.skip(size)

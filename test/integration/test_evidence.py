@@ -49,7 +49,7 @@ def in_background(p, paths, method='GET'):
 
     def get(path):
         try:
-            answers[path] = p.get(path, method, timeout=20)
+            answers[path] = p.get(path, method, timeout=90)
         except (OSError, client.ProtocolError) as error:
             answers[path] = error
     threads = [threading.Thread(target=get, args=(path,)) for path in paths]

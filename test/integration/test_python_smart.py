@@ -73,7 +73,7 @@ def pids(p):
 
 
 def told(p):
-    return [door.request('/').json() for door in p.doors()]
+    return [door.request('/').json() for door in p.doors() if door.state == 'enabled']
 
 
 @BOTH
@@ -146,7 +146,7 @@ def test_preloader_is_killed(smart):
 
 def test_idle_preloader_stops(smart):
     p = smart(processes=1, max_preloader_idle_time='1s')
-    first = p.group()['preloader_pid']
+    first = int(p.wait_log(r'preloader (\d+) is ready').group(1))
     p.wait_log(r'preloader %d has been idle' % first)
     wait_until(lambda: procs.identity(first) is None, 5, 'its end')
     assert told(p)[0]['loaded_by'] == first

@@ -352,6 +352,30 @@ def test_application_that_does_not_start(box, how):
     assert p.get('/hello', host='good').status == 200
 
 
+def test_last_words_are_heard_after_the_end(box):
+    """The spawner learns of a process's end first, as that of another one had just been told: the cause is shown all the
+    same."""
+    gate = os.path.join(box.work, 'gate')
+    bad = box.rack('bad', 'File.write(%r, "")\nsleep 0.01 until File.exist?(%r)\nraise "the very cause"\n' % (gate + '.begun', gate))
+    p = box.start(apps={'bad': {'root': bad, 'host': 'bad', 'spawn_method': 'direct', 'min_instances': 0},
+                        'good': dict(box.app('command'), host='good')}, processes=1)
+    victim = p.processes()[0]['pid']
+    with p.connect() as c:
+        c.start('GET', '/', host='bad')
+        wait_until(lambda: os.path.exists(gate + '.begun'), 10, 'the load')
+        failing = [pid for pid in procs.descendants(p.pid) if procs.cwd(pid) == bad][0]
+        p.signal(signal.SIGSTOP)
+        try:
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda: procs.identity(victim) is None, 10, 'an end')
+            open(gate, 'w').close()
+            wait_until(lambda: procs.identity(failing) is None, 10, 'the other end')
+        finally:
+            p.signal(signal.SIGCONT)
+        assert c.response().status == 500
+    assert 'the very cause' in p.group('bad')['last_spawn_failure']['text']
+
+
 def test_error_page_of_development(box):
     p = box.start(app={'root': box.rack('broken', 'raise "<b>cause</b> of it"\n'), 'app_env': 'development',
                        'env.DATABASE_PASSWORD': 'hunter2'}, processes=0)

@@ -70,7 +70,7 @@ def pids(p):
 
 def told(p):
     """What each process says of itself, asked at its own door."""
-    return [door.request('/').json() for door in p.doors()]
+    return [door.request('/').json() for door in p.doors() if door.state == 'enabled']
 
 
 def test_processes_are_forked_and_ours(box):
@@ -206,8 +206,7 @@ def test_stop_while_the_application_is_loaded(box):
 
 def test_idle_preloader_stops(box):
     p = smart(box, processes=1, max_preloader_idle_time='1s', passenger={'max_pool_size': 2})
-    first = preloader(p)
-    assert first
+    first = int(p.wait_log(r'preloader (\d+) is ready').group(1))
     wait_until(lambda: preloader(p) is None, 5, 'the preloader to stop')
     p.wait_log(r'preloader %d has been idle' % first)
     wait_until(lambda: procs.identity(first) is None, 5, 'its end')

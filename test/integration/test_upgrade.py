@@ -96,7 +96,7 @@ def test_again_and_again(box, shop):
     for _ in range(4):
         upgrade(p)
         wait_alone(p)
-    assert len(descriptors(p)) <= len(before) + 1, (before, descriptors(p))
+    wait_until(lambda: len(descriptors(p)) <= len(before) + 1, 5, lambda: (before, descriptors(p)))
     old = {x['pid'] for x in p.processes()}
     assert box.run('restart', 'main', '--wait', '--instance-dir', p.instance_dir).returncode == 0
     assert not old & {x['pid'] for x in p.processes() if x['state'] == 'enabled'}

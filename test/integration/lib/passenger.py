@@ -29,6 +29,7 @@ ALARMS = re.compile(r'[Aa]ssert|LintError|Sanitizer|runtime error:|^\[ C |panic|
 class Door:
     def __init__(self, process):
         self.pid = process['pid']
+        self.state = process['state']
         self.url = process['url']
         self.password = process['password']
         self.address = self.url.replace('http://', '')
