@@ -48,14 +48,16 @@ wish_reached(void *owner, struct process *process, enum limit limit, const char 
 }
 
 static void
-wish_queue_full(void *owner, struct group *group, struct str path)
+wish_queue_full(void *owner, struct group *group, const struct session *session)
 {
 	struct balancer *balancer = owner;
 	struct message message;
 	message_init(&message, MESSAGE_HOOK);
 	message.app_id = group->app->id;
 	message.number = CONFIG_HOOK_QUEUE_FULL;
-	message_set_text(&message, path);
+	str_format(message.text, sizeof(message.text), "%.*s\n%.*s", STR_ARG(session->label.host),
+	           STR_ARG(session->label.path));
+	message.text_len = (uint32_t)strlen(message.text);
 	core_send(balancer, &message);
 }
 

@@ -345,12 +345,12 @@ static const struct option rows[] = {
 	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_queue_full_error", .edition = OPEN_SOURCE,
 	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
 	 .help = "The same, when a request was refused because of max_request_queue_size, once a second at most: "
-		 "PASSENGER_REQUEST_PATH."},
+		 "PASSENGER_REQUEST_HOST, PASSENGER_REQUEST_PATH."},
 	{.name = "hook_max_request_time_reached", OF_APPS(hooks[CONFIG_HOOK_MAX_REQUEST_TIME_REACHED]), .live = true,
 	 .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS, .original = "hook_max_request_time_reached", .edition = ENTERPRISE,
 	 .check = config_check_command, .example = "/usr/local/bin/tell-pager --app blog",
 	 .help = "The same, before a process is killed because of max_request_time: PASSENGER_PROCESS_PID, also as "
-		 "PASSENGER_APP_ID, and PASSENGER_REQUEST_PATH."},
+		 "PASSENGER_APP_ID, PASSENGER_REQUEST_HOST and PASSENGER_REQUEST_PATH."},
 	{.name = "hook_user", OF_CONFIG(hook_user), .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS,
 	 .check = config_check_account, .example = "monitor",
 	 .help = "The user of all hooks when root starts passenger: a name or a number. Without it, that of the "

@@ -147,6 +147,7 @@ scoreboard_read_request(const struct scoreboard_request *cell, struct scoreboard
 		make_printable(copy->method, sizeof(copy->method));
 		make_printable(copy->path, sizeof(copy->path));
 		make_printable(copy->client, sizeof(copy->client));
+		make_printable(copy->host, sizeof(copy->host));
 		make_printable(copy->id, sizeof(copy->id));
 		return copy->since_ms != 0;
 	}

@@ -34,6 +34,7 @@ struct scoreboard_request {
 	char method[16];
 	char path[152];  /* cut, printable */
 	char client[48]; /* address:port or "unix" */
+	char host[64];   /* as the client named it, cut */
 	char id[40];     /* request id */
 };
 

@@ -11,7 +11,7 @@
 #include "handover/limit.h"
 #include "handover/scoreboard.h"
 
-enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 5 };
+enum { SNAPSHOT_MAGIC = 0x50534e31 /* "PSN1" */, SNAPSHOT_VERSION = 6 };
 
 /* What has become of an upgrade in place. */
 enum snapshot_upgrade { SNAPSHOT_UPGRADE_NONE, SNAPSHOT_UPGRADE_DONE, SNAPSHOT_UPGRADE_REFUSED, SNAPSHOT_UPGRADE_BACK };

@@ -148,6 +148,7 @@ append_request(struct json *json, const struct scoreboard_request *request)
 	put_text(json, "method", request->method);
 	put_text(json, "path", request->path);
 	put_text(json, "client", request->client);
+	put_text(json, "host", request->host);
 	text_or_null(json, "id", request->id);
 	put_number(json, "age_ms", request->since_ms);
 	if (request->status != 0)

@@ -171,7 +171,7 @@ tell_queue_full(struct group *group, const struct session *session)
 	if (group->app->hooks[CONFIG_HOOK_QUEUE_FULL] == NULL || pool->loop->now_ms < group->crowd_ms + GROUP_CROWD_MS)
 		return;
 	group->crowd_ms = pool->loop->now_ms;
-	pool->hooks.queue_full(pool->hooks.owner, group, session->label.path);
+	pool->hooks.queue_full(pool->hooks.owner, group, session);
 }
 
 enum group_answer

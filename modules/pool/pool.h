@@ -295,7 +295,7 @@ struct pool_hooks {
 	void (*retire)(void *owner, struct process *process);
 	void (*restart)(void *owner, struct group *group); /* group_restart() is to be called, at once */
 	void (*reached)(void *owner, struct process *process, enum limit limit, const char *how); /* see MESSAGE_LIMIT */
-	void (*queue_full)(void *owner, struct group *group, struct str path);
+	void (*queue_full)(void *owner, struct group *group, const struct session *session);
 	/* traffic's part in a process's life */
 	void (*gone)(void *owner, struct process *process); /* close its door and backends */
 	void (*oob)(void *owner, struct process *process); /* let it do its out-of-band work, then process_oob_done() */

@@ -123,6 +123,7 @@ session_show(struct session *session)
 		str_cut_z(cell->method, sizeof(cell->method), session->label.method);
 		str_cut_z(cell->path, sizeof(cell->path), session->label.path);
 		str_cut_z(cell->client, sizeof(cell->client), session->label.client);
+		str_cut_z(cell->host, sizeof(cell->host), session->label.host);
 		str_cut_z(cell->id, sizeof(cell->id), session->label.id);
 		cell_commit(cell);
 		session->cell = (uint8_t)(i + 1);

@@ -56,6 +56,7 @@ struct session_label {
 	struct str method;
 	struct str path;
 	struct str client;
+	struct str host;
 	struct str id;
 };
 

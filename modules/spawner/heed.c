@@ -57,14 +57,17 @@ static void
 do_hook(struct spawner *spawner, const struct message *message)
 {
 	const struct app_config *app = config_app_by_id(spawner->config, message->app_id);
-	char path[HOOK_VALUE_BYTES];
-	const struct hook_fact facts[] = {{"PASSENGER_REQUEST_PATH", path}};
+	char path[HOOK_VALUE_BYTES], host[HOOK_VALUE_BYTES];
+	const struct hook_fact facts[] = {{"PASSENGER_REQUEST_PATH", path}, {"PASSENGER_REQUEST_HOST", host}};
+	struct str rest = str_make(message->text, message->text_len), first = STR("");
 
 	if (app == NULL || app->id >= SCOREBOARD_GROUPS || message->number != CONFIG_HOOK_QUEUE_FULL ||
 	    spawner->crowd_ms[app->id] + HOOKS_CROWD_MS > spawner->loop.now_ms)
 		return;
 	spawner->crowd_ms[app->id] = spawner->loop.now_ms;
-	str_cut_z(path, sizeof(path), str_make(message->text, message->text_len));
+	(void)str_split(&rest, '\n', &first);
+	str_cut_z(host, sizeof(host), first);
+	str_cut_z(path, sizeof(path), rest);
 	hooks_run(&spawner->hooks, app, CONFIG_HOOK_QUEUE_FULL, facts, array_count(facts));
 }
 

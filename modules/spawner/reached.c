@@ -17,8 +17,10 @@ run_hook_too_long(const struct worker *worker)
 		if (scoreboard_read_request(&board->requests[i], &request) && !request.upgraded &&
 		    (oldest.since_ms == 0 || request.since_ms < oldest.since_ms))
 			memcpy((void *)&oldest, &request, sizeof(oldest));
-	const struct hook_fact facts[] = {
-		{"PASSENGER_PROCESS_PID", pid}, {"PASSENGER_APP_ID", pid}, {"PASSENGER_REQUEST_PATH", oldest.path}};
+	const struct hook_fact facts[] = {{"PASSENGER_PROCESS_PID", pid},
+	                                  {"PASSENGER_APP_ID", pid},
+	                                  {"PASSENGER_REQUEST_PATH", oldest.path},
+	                                  {"PASSENGER_REQUEST_HOST", oldest.host}};
 	str_format(pid, sizeof(pid), "%d", worker->record.pid);
 	hooks_run(&spawner->hooks, worker->app, CONFIG_HOOK_MAX_REQUEST_TIME_REACHED, facts, array_count(facts));
 }

@@ -87,6 +87,7 @@ intake_describe(struct request *request, const struct http_request *http)
 		.method = request->method,
 		.path = request->target,
 		.client = str_from(client->label),
+		.host = request->authority,
 		.id = request->id,
 	};
 }

@@ -71,6 +71,7 @@ def test_queue_full_is_told_once_a_second(box):
     assert [p.get('/refused?%d' % i).status for i in range(5)] == [503] * 5
     seen = look()
     assert len(seen) == 1 and seen[0]['PASSENGER_REQUEST_PATH'].startswith('/refused')
+    assert seen[0]['PASSENGER_REQUEST_HOST'] == 'localhost'
     assert seen[0]['PASSENGER_HOOK_NAME'] == 'queue_full_error'
     for c in held:
         assert c.response().status == 200
@@ -81,8 +82,9 @@ def test_max_request_time_reached(box):
     program, look = hook(box)
     p = box.start(app=box.app('ruby', max_request_time='400ms', hook_max_request_time_reached=program))
     pid = p.processes()[0]['pid']
-    assert p.get('/sleep?ms=20000', timeout=15).status >= 500
+    assert p.get('/sleep?ms=20000', host='shop.example:81', timeout=15).status >= 500
     seen = look()[0]
+    assert seen['PASSENGER_REQUEST_HOST'] == 'shop.example:81'
     assert seen['PASSENGER_HOOK_NAME'] == 'max_request_time_reached'
     assert seen['PASSENGER_PROCESS_PID'] == seen['PASSENGER_APP_ID'] == str(pid)
     assert seen['PASSENGER_REQUEST_PATH'] == '/sleep?ms=20000'
