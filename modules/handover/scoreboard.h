@@ -68,6 +68,7 @@ struct scoreboard_process {
 	_Atomic uint64_t cpu_ms;    /* processor time of its life */
 	_Atomic uint64_t sampled_ms;
 	_Atomic uint32_t stopped; /* by SIGSTOP and the like */
+	_Atomic uint32_t oob;     /* balancer: it has asked for out-of-band work, which has not begun */
 	struct scoreboard_request requests[SCOREBOARD_REQUESTS];
 };
 

@@ -41,6 +41,7 @@ process_ask_oob(struct process *process)
 {
 	if (process->state == PROCESS_WARMING || process->state > PROCESS_DISABLED || list_contains(&process->oob))
 		return;
+	atomic_store_explicit(&process->shared->oob, 1, memory_order_relaxed);
 	list_append(&process->group->oob, &process->oob);
 	group_touch(process->group);
 }
@@ -113,5 +114,6 @@ group_oob_on(struct group *group)
 	/* It holds a place, which outlives a balancer. */
 	(void)process_hold(process, 0);
 	process_move(process, PROCESS_DISABLED);
+	atomic_store_explicit(&process->shared->oob, 0, memory_order_relaxed);
 	pool->hooks.oob(pool->hooks.owner, process);
 }

@@ -234,6 +234,9 @@ pool_attach(struct pool *pool, const struct message_process *record)
 		if (process->state == PROCESS_DETACHED)
 			process_go_on_draining(process);
 	}
+	/* An earlier balancer heard it. */
+	if (atomic_load_explicit(&process->shared->oob, memory_order_relaxed) != 0)
+		process_ask_oob(process);
 	loop_soon(pool->loop, &process->pump);
 	if (pool->starved.count > 0)
 		pool_room(pool);

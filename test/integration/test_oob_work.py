@@ -163,6 +163,19 @@ def test_the_last_one_stays(box):
     assert lines(log) == [] and state(p, worker) == 'enabled'
 
 
+def test_a_wish_outlives_its_balancer(box):
+    """The second one waits for the first one's work to end."""
+    p, log, gate = serve(box, 'ruby', 2)
+    open(gate, 'w').close()
+    first = p.get('/ask').text
+    wait_until(lambda: lines(log) == [first], 10)
+    second = p.get('/ask').text
+    os.kill(p.balancer, 9)
+    wait_until(lambda: (p.status() or {}).get('balancer', {}).get('starts') == 2 and len(p.processes()) == 2, 10)
+    os.unlink(gate)
+    assert wait_until(lambda: len(lines(log)) == 2 and lines(log), 10) == [first, second]
+
+
 def test_the_balancer_dies_meanwhile(box):
     """The process is not given a request before it has finished."""
     p, log, gate = serve(box, 'ruby', 2)
