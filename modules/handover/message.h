@@ -65,9 +65,9 @@ enum message_type {
 	                       * SIGKILL) */
 	MESSAGE_WARMED, /* slot, serial: it has answered warmup_uris; text: it has not, and why: its start has failed */
 	MESSAGE_WANT_RESTART, /* app_id: a request has come, and always_restart.txt is there */
-	MESSAGE_LIMIT,   /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
+	MESSAGE_LIMIT, /* slot, serial; number: enum limit that it has reached; text: how.  It is counted, evidence is
 	                       * taken, and it is killed (LIMIT_MEMORY: only counted and logged) */
-	MESSAGE_HOOK,    /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's host, a line end, its path */
+	MESSAGE_HOOK, /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's host, a line end, its path */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
 
 	/* From one that hands over, by the spawner, to the one that serves. */
