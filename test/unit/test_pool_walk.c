@@ -378,7 +378,9 @@ attach(unsigned app)
 	                                  .concurrency = (uint32_t)record.concurrency};
 	process->can_tell = record.concurrency > 0 && record.protocol == APP_PROTOCOL_SESSION;
 	process->idle_since_ms = model_loop.now_ms;
+	process->asked = !record.cold && roll(8) == 0;
 	/* The spawner zeroes a slot; now and then an earlier balancer has left something. */
+	atomic_store(&board->processes[slot].oob, process->asked);
 	atomic_store(&board->processes[slot].processed, 0);
 	atomic_store(&board->processes[slot].last_used_ms, 0);
 	atomic_store(&board->processes[slot].ends_ms, 0);
