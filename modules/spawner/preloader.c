@@ -267,6 +267,13 @@ idle_due(struct timer *timer)
 
 	if (preloader->state != WORKER_RUNNING)
 		return;
+	/* It has a process to make. */
+	list_each (&preloader->table->states[WORKER_STARTING], node) {
+		if (is_wanted(container_of(node, struct worker, node), preloader->app->id)) {
+			timer_set(preloader->table->loop, timer, preloader->app->max_preloader_idle_time_ms);
+			return;
+		}
+	}
 	log_notice("application %s: preloader %d has been idle for max_preloader_idle_time and is stopped",
 	           preloader->app->name, preloader->child.pid);
 	ladder_retire(preloader, STOP_DRAIN_MS, WORKER_TERM_MS);

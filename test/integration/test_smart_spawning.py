@@ -218,6 +218,12 @@ def test_idle_preloader_stops(box):
     p.seen.pop(old, None)
 
 
+def test_preloader_does_not_stop_before_it_has_made_a_process(box):
+    p = smart(box, processes=1, max_preloader_idle_time='1ms')
+    wait_until(lambda: preloader(p) is None, 5, 'the preloader to stop')
+    assert 'made no process' not in p.log()
+
+
 def test_preloader_never_idle(box):
     p = smart(box, processes=1, max_preloader_idle_time='0')
     time.sleep(2)
