@@ -2,63 +2,53 @@
 
 #include "traffic/warmup.h"
 
+/* process: NULL where it is about the application. */
+static void
+wish(struct balancer *balancer, enum message_type type, const struct group *group, const struct process *process,
+     uint64_t number, const char *text)
+{
+	struct message message;
+	message_init(&message, type);
+	message.app_id = group->app->id;
+	if (process != NULL) {
+		message.slot = process->record.slot;
+		message.serial = process->record.serial;
+	}
+	message.number = number;
+	message_set_text(&message, str_from(text));
+	core_send(balancer, &message);
+}
+
 static void
 wish_spawn(void *owner, struct group *group)
 {
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_SPAWN);
-	message.app_id = group->app->id;
-	core_send(balancer, &message);
+	wish(owner, MESSAGE_SPAWN, group, NULL, 0, "");
 }
 
 static void
 wish_restart(void *owner, struct group *group)
 {
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_WANT_RESTART);
-	message.app_id = group->app->id;
-	core_send(balancer, &message);
+	wish(owner, MESSAGE_WANT_RESTART, group, NULL, 0, "");
 }
 
 static void
 wish_retire(void *owner, struct process *process)
 {
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_RETIRE);
-	message.slot = process->record.slot;
-	message.serial = process->record.serial;
-	message.number = process_time_left_ms(process);
-	core_send(balancer, &message);
+	wish(owner, MESSAGE_RETIRE, process->group, process, process_time_left_ms(process), "");
 }
 
 static void
 wish_reached(void *owner, struct process *process, enum limit limit, const char *how)
 {
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_LIMIT);
-	message.number = limit;
-	message.slot = process->record.slot;
-	message.serial = process->record.serial;
-	message_set_text(&message, str_from(how));
-	core_send(balancer, &message);
+	wish(owner, MESSAGE_LIMIT, process->group, process, limit, how);
 }
 
 static void
 wish_queue_full(void *owner, struct group *group, const struct session *session)
 {
-	struct balancer *balancer = owner;
-	struct message message;
-	message_init(&message, MESSAGE_HOOK);
-	message.app_id = group->app->id;
-	message.number = CONFIG_HOOK_QUEUE_FULL;
-	str_format(message.text, sizeof(message.text), "%.*s\n%.*s", STR_ARG(session->label.host),
-	           STR_ARG(session->label.path));
-	message.text_len = (uint32_t)strlen(message.text);
-	core_send(balancer, &message);
+	char text[MESSAGE_TEXT_BYTES];
+	str_format(text, sizeof(text), "%.*s\n%.*s", STR_ARG(session->label.host), STR_ARG(session->label.path));
+	wish(owner, MESSAGE_HOOK, group, NULL, CONFIG_HOOK_QUEUE_FULL, text);
 }
 
 static void
@@ -91,7 +81,6 @@ void
 wishes_warmed(struct traffic *traffic, struct process *process, const char *why)
 {
 	struct balancer *balancer = container_of(traffic, struct balancer, traffic);
-	struct message message;
 	if (process->state != PROCESS_WARMING)
 		return;
 	if (balancer->state == BALANCER_HANDING_OVER) {
@@ -100,12 +89,7 @@ wishes_warmed(struct traffic *traffic, struct process *process, const char *why)
 			pool_warmed(process);
 		return;
 	}
-	message_init(&message, MESSAGE_WARMED);
-	message.slot = process->record.slot;
-	message.serial = process->record.serial;
-	if (why != NULL)
-		message_set_text(&message, str_from(why));
-	core_send(balancer, &message);
+	wish(balancer, MESSAGE_WARMED, process->group, process, 0, why != NULL ? why : "");
 	/* Else it stays as it is until the spawner says that it has failed: so no other one is asked for before. */
 	if (why == NULL)
 		pool_warmed(process);
