@@ -1,9 +1,12 @@
 """The checks that other programs do: clang-format, clang-tidy, shellcheck, the languages' own parsers, readelf, systemd."""
 import configparser
 import difflib
+import hashlib
+import json
 import os
 import py_compile
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +16,7 @@ import source
 
 PASSENGER = os.path.join(source.TOP, 'build', 'passenger')
 BINARY_BYTES_MAX = 500_000
+TIDY_CLEAN = os.path.join(source.TOP, 'build', 'tidy')  # what each file was like when it was found clean
 LOCATION = re.compile(r'^(?:%s/)?([^:\n]+:\d+):(?:\d+:)? (?:error|warning): (.*)$' % re.escape(source.TOP), re.MULTILINE)
 
 
@@ -44,14 +48,34 @@ def check_formatting():
         yield f'{path}:{lines[0]}: formatting: clang-format wants it otherwise in {len(lines)} places (./build.sh fmt)'
 
 
+def tidy_key(path, command, rules):
+    """What the verdict on a file rests on: its text with all that it includes, comments and macros too, and the rules."""
+    words = shlex.split(command)
+    words[words.index('-c')] = '-E'
+    result = run(*words, '-C', '-dD')
+    return hashlib.sha256((rules + command + result.stdout).encode()).hexdigest() if result.returncode == 0 else None
+
+
 def check_clang_tidy():
+    """Of each file that was found clean it is remembered, so that only what has changed since is looked at again."""
+    rules = run('clang-tidy', '--version').stdout + source.read('.clang-tidy')
+    commands = {entry['file']: entry['command'] for entry in json.loads(source.read('compile_commands.json'))}
+    os.makedirs(TIDY_CLEAN, exist_ok=True)
+
     def tidy(path):
+        record = os.path.join(TIDY_CLEAN, path.replace('/', '-'))
+        key = tidy_key(path, commands[path], rules)
+        if key is not None and os.path.exists(record) and source.read(record) == key:
+            return
         result = run('clang-tidy', '--quiet', '-p', '.', path)
         found = dict.fromkeys(LOCATION.findall(result.stdout))
         for place, message in found:
             yield f'{place}: clang-tidy: {message}'
         if result.returncode and not found:
             yield f'{path}:1: clang-tidy: exit {result.returncode}: {result.stdout.strip()[-500:]}'
+        if key is not None and result.returncode == 0 and not found:
+            with open(record, 'w', encoding='utf-8') as file:
+                file.write(key)
     yield from dict.fromkeys(each(tidy, [path for path in source.c_files() if path.endswith('.c')]))
 
 
