@@ -6,6 +6,8 @@ from _pytest.runner import runtestprotocol
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+pytest.register_assert_rewrite('lib.loader_tests')
+
 from lib import npm, passenger  # noqa: E402
 from lib.wait import Late  # noqa: E402
 

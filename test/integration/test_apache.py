@@ -23,11 +23,8 @@ def road(box):
     with open(os.path.join(HERE, 'sinatra.ru')) as f:
         root = box.rack('shop', f.read())
     path = box.path('apache.sock')
-    listener = {'address': 'unix:' + path}
-    if os.getuid() == 0:
-        listener['group'] = 'www-data'
     p = box.start(passenger={'max_pool_size': 2, 'max_request_queue_size': 400},
-                  apps={'shop': {'root': root, 'min_instances': 2}}, listeners={'apache': listener}, listen=None, processes=2)
+                  apps={'shop': {'root': root, 'min_instances': 2}}, listeners={'apache': apache.listener(path)}, listen=None, processes=2)
     public = box.path('public')
     os.mkdir(public)
     box.write('public/logo.txt', 'static by Apache\n')

@@ -45,10 +45,7 @@ def section(box, name, **options):
 
 def behind_apache(box, **sections):
     path = box.path('apache.sock')
-    listener = {'address': 'unix:' + path}
-    if os.getuid() == 0:
-        listener['group'] = 'www-data'
-    p = box.start(listeners={'apache': listener}, listen=None, **sections)
+    p = box.start(listeners={'apache': apache.listener(path)}, listen=None, **sections)
     os.makedirs(box.path('public'))
     vhost = apache.documented_vhost(TOP, path, box.path('public'))
     for old, new in PROXY_HTTP:

@@ -4,12 +4,12 @@ import datetime
 import os
 import random
 import re
-import threading
 import time
 
 import pytest
 
 from lib import client
+from lib.load import Threads
 from lib.wait import Late, wait_until
 
 KILL_EVERY = 0.2
@@ -20,15 +20,14 @@ def counted(path):
         return [line.split()[1] for line in f]
 
 
-class Clients:
+class Clients(Threads):
     """Some that only ask, some that count; on kept connections and on new ones."""
 
     def __init__(self, front, counter):
+        super().__init__(10, self.run)
         self.front, self.counter = front, counter
-        self.over = threading.Event()
         self.asked, self.faults = 0, []
         self.posts = {}  # tag: status
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(10)]
 
     def run(self, number):
         posts, keeps = number % 2 == 1, number % 3 > 0
@@ -57,16 +56,6 @@ class Clients:
                 connection = None
         if connection:
             connection.close()
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def stress(box, kind, seconds):

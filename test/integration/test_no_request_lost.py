@@ -78,12 +78,9 @@ def test_through_apache(box):
     with open(os.path.join(HERE, 'sinatra.ru')) as f:
         root = box.rack('shop', f.read())
     path = box.path('apache.sock')
-    listener = {'address': 'unix:' + path}
-    if os.getuid() == 0:
-        listener['group'] = 'www-data'
     p = box.start(passenger={'max_pool_size': 8}, listen=None, processes=4,
                   apps={'shop': {'root': root, 'min_instances': 4, 'max_request_queue_size': 400}},
-                  listeners={'apache': listener, 'own': {'address': '127.0.0.1:0'}})
+                  listeners={'apache': apache.listener(path), 'own': {'address': '127.0.0.1:0'}})
     p.allow('.')  # balancers and processes end here by the dozen
     own = [a for a in p.fronts if not a.startswith('unix:')][0]
     public = box.path('public')

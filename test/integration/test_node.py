@@ -641,11 +641,8 @@ WSTUNNEL = [('    ProxyPass "/" ', '    ProxyPass "/socket" "unix:@SOCKET@|ws://
 def behind_apache(box, app, changes, modules=(), instance='instance', listeners=None):
     """app: its [app] section, or the folder of one."""
     path = box.path(instance + '.sock')
-    listener = {'address': 'unix:' + path}
-    if os.getuid() == 0:
-        listener['group'] = 'www-data'
     p = box.start(passenger={'max_pool_size': 2}, apps={'main': dict(app if isinstance(app, dict) else {'root': app}, min_instances=2)},
-                  listeners=dict(listeners or {}, apache=listener), listen=None, processes=2, instance=instance)
+                  listeners=dict(listeners or {}, apache=apache.listener(path)), listen=None, processes=2, instance=instance)
     os.makedirs(box.path('public'), exist_ok=True)
     vhost = apache.documented_vhost(TOP, path, box.path('public'))
     for old, new in changes:

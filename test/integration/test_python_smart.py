@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lib import procs
+from lib.smart import fork_fails
 from lib.wait import wait_until
 
 PYTHON = shutil.which('python3', path='/usr/bin:/bin')
@@ -160,7 +161,6 @@ def test_application_that_can_not_be_imported(smart):
 
 
 def test_fork_fails(box, smart):
-    """Asked again once, then it is a failure with the reason; it works as soon as it can."""
     p = smart(processes=1, extra='''
 real_fork = os.fork
 def fork():
@@ -169,14 +169,7 @@ def fork():
     return real_fork()
 os.fork = fork
 ''')
-    flag = os.path.join(box.work, 'loads-nofork')
-    open(flag, 'w').close()
-    os.kill(pids(p)[0], signal.SIGKILL)
-    group = wait_until(lambda: p.group()['last_spawn_failure'] and p.group(), 15, 'the failure')
-    assert 'made no process, twice' in group['last_spawn_failure']['text']
-    assert 'no room for a child' in p.log()
-    os.unlink(flag)
-    p.wait_processes(1, 20)
+    fork_fails(p, os.path.join(box.work, 'loads-nofork'))
 
 
 def test_threads_of_the_preloader_are_told_of(smart):

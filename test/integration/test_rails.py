@@ -32,11 +32,8 @@ def shop(box, template):
         section = {'root': root, 'min_instances': processes, 'env.RAILS_LOG_TO_STDOUT': '1'}
         section.update(options)
         socket_path = box.path('apache.sock')
-        listener = {'address': 'unix:' + socket_path}
-        if os.getuid() == 0:
-            listener['group'] = 'www-data'
         p = box.start(passenger=dict({'max_pool_size': processes + 2}, **(passenger or {})), apps={'main': section},
-                      listeners={'apache': listener}, processes=processes)
+                      listeners={'apache': apache.listener(socket_path)}, processes=processes)
         p.root = root
         if with_apache:
             webs.append(apache.Apache(box.path('apache'), apache.documented_vhost(TOP, socket_path, root + '/public')))

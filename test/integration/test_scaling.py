@@ -2,26 +2,25 @@
 two hundred that nobody uses."""
 import os
 import subprocess
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lib import client, passenger
+from lib.load import Threads
 from lib.wait import wait_until
 
 
-class Clients:
+class Clients(Threads):
     """So many that ask one after another, each on a connection of its own, until it is over."""
 
     def __init__(self, p, count, host='localhost', path='/sleep?ms=20'):
-        self.over = threading.Event()
+        super().__init__(count, self.run)
         self.answered, self.faults = 0, []
         self.p, self.host, self.path = p, host, path
-        self.threads = [threading.Thread(target=self.run) for _ in range(count)]
 
-    def run(self):
+    def run(self, _):
         while not self.over.is_set():
             try:
                 answer = client.request(self.p.front, self.path, host=self.host, timeout=30)
@@ -33,14 +32,10 @@ class Clients:
 
     def __enter__(self):
         self.p.front
-        for thread in self.threads:
-            thread.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
+    def __exit__(self, *fault):
+        super().__exit__(*fault)
         assert not self.faults, self.faults[:3]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lib import client, procs
 from lib.passenger import BIN
+from lib.smart import fork_fails
 from lib.wait import wait_until
 
 MEGABYTES = 60
@@ -265,16 +266,8 @@ end
 
 
 def test_fork_fails(box):
-    """Asked again once, then it is a failure with the reason; it works as soon as it can."""
     p = smart(box, processes=1, extra=FORK_FAILS, passenger={'max_pool_size': 2})
-    flag = os.path.join(box.work, 'loads-ruby-nofork')
-    open(flag, 'w').close()
-    os.kill(pids(p)[0], signal.SIGKILL)
-    group = wait_until(lambda: p.group()['last_spawn_failure'] and p.group(), 15, 'the failure')
-    assert 'made no process, twice' in group['last_spawn_failure']['text']
-    assert 'no room for a child' in p.log()
-    os.unlink(flag)
-    p.wait_processes(1, 20)
+    fork_fails(p, os.path.join(box.work, 'loads-ruby-nofork'))
 
 
 DIES_IN_CHILD = '''

@@ -41,6 +41,11 @@ def available():
         and os.path.exists(MODULE_FOLDER + '/mod_proxy_http.so')
 
 
+def listener(path):
+    """The options of a [listener] whose socket is there, and Apache may connect to."""
+    return {'address': 'unix:' + path, **({'group': 'www-data'} if os.getuid() == 0 else {})}
+
+
 class Apache:
     """vhost: configuration text that holds @PORT@ where its port belongs."""
 
