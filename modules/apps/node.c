@@ -66,10 +66,12 @@ const struct app_type app_type_node = {
 		 "const m = Object.keys(p.dependencies || {}).filter(d => { try { r.resolve(d + '/package.json') }\n"
 		 "catch (e) { return e.code == 'MODULE_NOT_FOUND' } });\n"
 		 "if (m.length) console.log('!not in node_modules: ' + m.join(', ') + '; run npm install');\n"
-		 "const s = /^\\s*node\\s+([^\\s-]\\S*)\\s*$/.exec((p.scripts || {}).start), f = s ? s[1] : p.main;\n"
-		 "try { process.argv[2] != 'package.json' || r.resolve(f ? './' + f : '') } catch (e) {\n"
-		 "console.log('!package.json names ' + (f ? f + ', which is not there' :\n"
-		 "'no file to start; write startup_file = FILE or command = PROGRAM')) }\n"
+		 "const a = process.argv[2], s = /^\\s*node\\s+([^\\s-]\\S*)\\s*$/.exec((p.scripts || {}).start);\n"
+		 "const f = s ? s[1] : p.main; let t; try { t = r.resolve('./' + f) } catch (e) {}\n"
+		 "if (a == 'package.json') t || console.log('!package.json: nothing to start at '\n"
+		 "+ (f || 'main or a start script node FILE') + '; write startup_file = FILE or command = PROGRAM');\n"
+		 "else if (s && a && t != r.resolve('./' + a)) console.log('?startup_file = package.json starts ' + "
+		 "f);\n"
 		 "} catch (e) { if (e.code != 'ENOENT') console.log('!package.json: ' + e.message) }",
 	.argv = node_argv,
 };

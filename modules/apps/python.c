@@ -33,9 +33,9 @@ static const struct option python_options[PYTHON_OPTION_N] = {
 			.sections = OPTION_IN_APP,
 			.offset = PYTHON_WSGI_MODULE,
 			.example = "package.module:application",
-			.help = "The WSGI application: a module that can be imported from root, and after the colon "
-				"its callable (application, else app, when there is no colon), or a function with () "
-				"behind it that returns that. Then no startup file is looked for.",
+			.help = "The WSGI application: a module to import from root, and after the colon its callable "
+				"(without one: application, else app), or with () what makes it. Then no startup file "
+				"is looked for.",
 		},
 	[PYTHON_ASGI_MODULE] =
 		{

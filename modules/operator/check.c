@@ -49,8 +49,8 @@ static const struct arguments_table check_table = {
 
 static const struct arguments_table runtimes_table = {
 	.usage = "passenger runtimes [OPTIONS]",
-	.help = "Lists the types of applications, those that are built in and each [runtime NAME] of the ini:\n"
-		"the files by which they are detected, their weights, their interpreters.\n"
+	.help = "Lists the types of applications, built in and by [runtime NAME]: the files that tell them,\n"
+		"their weights and interpreters.\n"
 		"`passenger check --help` says which one an application has.\n",
 	.options = options,
 };

@@ -119,14 +119,24 @@ def test_an_option_of_a_type_tells_it(box):
 
 
 @pytest.mark.parametrize('package, missing', [
-    ('{"scripts": {"start": "next start"}}', ['package.json names no file to start']),
-    ('{"scripts": {"start": "node bin/www"}}', ['package.json names bin/www, which is not there']),
-    ('{"main": "./lib"}', [])])
+    ('{"scripts": {"start": "next start"}}', 'package.json: nothing to start at main or a start script node FILE; write '),
+    ('{"scripts": {"start": "node bin/www"}}', 'package.json: nothing to start at bin/www; write startup_file = FILE'),
+    ('{"main": "./lib"}', None)])
 def test_package_json_names_what_is_started(box, package, missing):
     box.write('node/lib/index.js', '')
     box.write('node/package.json', package)
     found = one(box, box.path('node'), code=1 if missing else 0)['missing']
-    assert [text.split(';')[0] for text in found] == missing
+    assert found[0].startswith(missing) if missing else found == []
+
+
+def test_app_js_and_another_file_in_package_json(box):
+    """As Express's generator writes it: app.js makes no server, bin/www does."""
+    box.write('node/app.js', '')
+    box.write('node/bin/www', '')
+    box.write('node/package.json', '{"scripts": {"start": "node ./bin/www"}}')
+    assert one(box, box.path('node'))['note'] == ['startup_file = package.json starts ./bin/www']
+    box.write('node/package.json', '{"scripts": {"start": "node ./app"}}')
+    assert one(box, box.path('node'))['note'] == []
 
 
 def test_runtimes(box):
