@@ -69,7 +69,7 @@ const struct app_type app_type_node = {
 		 "const a = process.argv[2], s = /^\\s*node\\s+([^\\s-]\\S*)\\s*$/.exec((p.scripts || {}).start);\n"
 		 "const f = s ? s[1] : p.main; let t; try { t = r.resolve('./' + f) } catch (e) {}\n"
 		 "if (a == 'package.json') t || console.log('!package.json: nothing to start at '\n"
-		 "+ (f || 'main or a start script node FILE') + '; write startup_file = FILE or command = PROGRAM');\n"
+		 "+ (f || 'main or a script node FILE') + '; write startup_file = FILE or command = PROGRAM');\n"
 		 "else if (s && a && t != r.resolve('./' + a)) console.log('?startup_file = package.json starts ' + "
 		 "f);\n"
 		 "} catch (e) { if (e.code != 'ENOENT') console.log('!package.json: ' + e.message) }",

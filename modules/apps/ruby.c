@@ -86,12 +86,12 @@ const struct app_type app_type_ruby = {
 	.probe_option = "-e",
 	.probe = "puts RUBY_DESCRIPTION\n"
 		 "begin\n"
-		 "  if ENV['BUNDLE_GEMFILE'] || File.exist?('Gemfile') then require 'bundler'; Bundler.setup end\n"
-		 "  require 'rack'\n"
+		 "if ENV['BUNDLE_GEMFILE'] || File.exist?('Gemfile') then require 'bundler'; Bundler.setup end\n"
+		 "require 'rack'\n"
 		 "rescue LoadError\n"
-		 "  puts '!' + $!.message + ': install the gem, or add it to the Gemfile'\n"
+		 "puts '!' + $!.message + ': install the gem, or add it to the Gemfile'\n"
 		 "rescue => error\n"
-		 "  puts '!' + error.message.lines.first\n"
+		 "puts '!' + error.message.lines.first\n"
 		 "end",
 	.argv = ruby_argv,
 };

@@ -38,8 +38,8 @@ static const struct argument options[ARGUMENT_N + 1] = {
 
 static const struct arguments_table check_table = {
 	.usage = "passenger check [OPTIONS] [APP_DIR]",
-	.help = "Says of an application, or of all in the configuration, what it is and why, what would be run\n"
-		"and as whom, and what is missing, as its own user finds it. Nothing is served.\n"
+	.help = "Says what an application, or each of the configuration, is and why, what would be run as\n"
+		"whom, and what is missing, as its own user finds it.\n"
 		"\n" DETECTION "\n"
 		"Exit codes: 0 nothing is missing, 1 something is or the configuration is wrong, 2 the command\n"
 		"line is wrong.\n",

@@ -119,7 +119,7 @@ def test_an_option_of_a_type_tells_it(box):
 
 
 @pytest.mark.parametrize('package, missing', [
-    ('{"scripts": {"start": "next start"}}', 'package.json: nothing to start at main or a start script node FILE; write '),
+    ('{"scripts": {"start": "next start"}}', 'package.json: nothing to start at main or a script node FILE; write '),
     ('{"scripts": {"start": "node bin/www"}}', 'package.json: nothing to start at bin/www; write startup_file = FILE'),
     ('{"main": "./lib"}', None)])
 def test_package_json_names_what_is_started(box, package, missing):
