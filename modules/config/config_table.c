@@ -47,8 +47,8 @@ static const struct option rows[] = {
 	{.name = "max_instances_per_app", OF_CONFIG(max_instances_per_app), .type = OPTION_INT,
 	 .group = OPTION_GROUP_POOL, .original = "PassengerMaxInstancesPerApp", .edition = OPEN_SOURCE,
 	 .default_text = "0", .min = 0, .max = CONFIG_POOL_SIZE_MAX,
-	 .help = "How many processes any single application has at most, whatever its max_instances says. 0: only "
-		 "max_instances and max_pool_size limit it."},
+	 .help = "How many processes any single application has at most, whatever its max_instances says. 0: no "
+		 "limit."},
 	{.name = "min_instances", OF_APPS(min_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMinInstances", .edition = OPEN_SOURCE, .default_text = "1", .min = 0,
 	 .max = CONFIG_POOL_SIZE_MAX,
@@ -62,8 +62,7 @@ static const struct option rows[] = {
 	{.name = "max_instances", OF_APPS(max_instances), .live = true, .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxInstances", .edition = ENTERPRISE, .default_text = "0",
 	 .min = 0, .max = CONFIG_POOL_SIZE_MAX,
-	 .help = "How many processes an application has at most. 0: only max_pool_size and max_instances_per_app "
-		 "limit it."},
+	 .help = "How many processes an application has at most. 0: as many as the pool allows."},
 	{.name = "pool_idle_time", OF_APPS(pool_idle_time_ms), .live = true, .type = OPTION_DURATION, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerPoolIdleTime", .edition = OPEN_SOURCE, .default_text = "5m", .max = TIME_MAX,
 	 .help = "A process that nobody has used for so long is stopped, unless min_instances needs it. 0: never."},
@@ -354,8 +353,8 @@ static const struct option rows[] = {
 	{.name = "hook_user", OF_CONFIG(hook_user), .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS,
 	 .check = config_check_account, .example = "monitor",
 	 .help = "The user of all hooks when root starts passenger: a name or a number. Without it, that of the "
-		 "application which they are about. A hook runs as root only if this line says hook_user = root; "
-		 "what it is told comes from strangers."},
+		 "application which they are about. A hook runs as root only by hook_user = root; what it is "
+		 "told comes from strangers."},
 };
 /* clang-format on */
 

@@ -197,6 +197,12 @@ execute(const char *file, const struct plan_read *plan, const char *const *varia
 	execve("/bin/sh", without_const(script), without_const(variables));
 }
 
+static const char *
+reason(int error)
+{
+	return error == EAGAIN ? "rlimits (nproc) allows no more processes" : strerror(error);
+}
+
 static void
 execute_by_path(const struct plan_read *plan, const char *const *variables)
 {
@@ -207,7 +213,7 @@ execute_by_path(const struct plan_read *plan, const char *const *variables)
 
 	if (strchr(name, '/') != NULL) {
 		execute(name, plan, variables);
-		fail("can not execute '%s' in %s: %s", name, plan->root, strerror(errno));
+		fail("can not execute '%s' in %s: %s", name, plan->root, reason(errno));
 		return;
 	}
 	while (str_split(&rest, ':', &folder)) {
@@ -225,7 +231,7 @@ execute_by_path(const struct plan_read *plan, const char *const *variables)
 		if (access(file, F_OK) == 0)
 			error = EACCES;
 	}
-	fail("can not execute '%s': %s (looked in PATH=%s)", name, strerror(error), path != NULL ? path : "");
+	fail("can not execute '%s': %s (looked in PATH=%s)", name, reason(error), path != NULL ? path : "");
 }
 
 /* The shell reads its start files and becomes `passenger exec after-shell`. */

@@ -105,7 +105,8 @@ hello_due(struct timer *timer)
 	/* it hangs, or an application's own code does, in the middle of a fork */
 	if (preloader != NULL)
 		ladder_kill(preloader, "it makes no process within start_timeout");
-	worker_abandon(worker, "its preloader made no process within start_timeout");
+	worker_abandon(worker,
+	               "its preloader made no process within start_timeout: it hangs, or rlimits (nproc) forbids");
 }
 
 static void

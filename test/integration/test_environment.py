@@ -2,6 +2,7 @@
 import os
 import pwd
 import resource
+import subprocess
 
 import pytest
 
@@ -183,6 +184,18 @@ def test_a_limit_that_cannot_be_kept(box):
 
 
 # --- addresses ---------------------------------------------------------------------------
+
+@pytest.mark.root
+@pytest.mark.parametrize('nproc', (0, 2))
+def test_a_limit_of_processes_that_is_too_low(box, nproc):
+    """The program can not be executed; or the preloader is there, but can not be forked: both are said."""
+    user = 4000000 + os.getpid()
+    if nproc == 0:
+        box.others.append(subprocess.Popen(['sleep', '600'], user=user))
+    p = box.start(app=box.app('ruby', user=user, group=user, rlimits='nproc=%d' % nproc, start_timeout='3s'),
+                  processes=0)
+    assert 'rlimits (nproc)' in failure(p)['text']
+
 
 def test_port_range(box):
     p = box.start(passenger={'min_port_range': 41100, 'max_port_range': 41199, 'max_pool_size': 3}, processes=3,
