@@ -353,8 +353,7 @@ static const struct option rows[] = {
 	{.name = "hook_user", OF_CONFIG(hook_user), .type = OPTION_STRING, .group = OPTION_GROUP_HOOKS,
 	 .check = config_check_account, .example = "monitor",
 	 .help = "The user of all hooks when root starts passenger: a name or a number. Without it, that of the "
-		 "application which they are about. A hook runs as root only by hook_user = root; what it is "
-		 "told comes from strangers."},
+		 "application. A hook runs as root only by hook_user = root; what it is told comes from strangers."},
 };
 /* clang-format on */
 

@@ -105,8 +105,7 @@ hello_due(struct timer *timer)
 	/* it hangs, or an application's own code does, in the middle of a fork */
 	if (preloader != NULL)
 		ladder_kill(preloader, "it makes no process within start_timeout");
-	worker_abandon(worker,
-	               "its preloader made no process within start_timeout: it hangs, or rlimits (nproc) forbids");
+	worker_abandon(worker, "its preloader made no process within start_timeout; is it rlimits (nproc)?");
 }
 
 static void
