@@ -474,9 +474,11 @@ usage()
 		  build          build/passenger, static (the default)
 		  run            build, then serve the sample application on 127.0.0.1:3000 or the next free port
 		  test           everything that CI runs; at most 20 minutes
-		  test quick     the same with the slow tests left out
+		  test quick     for the inner loop, about two minutes: without the slow tests; what is tested for each
+		                 language is tested for one, and of many cases a few are
 		  test full      the same with the tests that take longer, and long fuzzing
-		  check [NAME]   the rules of the house: order of modules, formatting, clang-tidy, banned calls, documents ...
+		  check [NAME]   the rules of the house: order of modules, formatting, banned calls, documents ...; clang-tidy
+		                 looks at the files that have changed since it found them clean
 		  asan           build/passenger-asan, with the sanitizers, for hand use
 		  bench          measure against others (test/bench)
 		  fmt            format all C files

@@ -1,5 +1,6 @@
 import os
 import sys
+import zlib
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -22,7 +23,39 @@ def pytest_configure(config):
         npm.ask()
 
 
+QUICK_CASES = 4
+
+
+def is_quick(item):
+    return not any(item.get_closest_marker(mark) for mark in ('slow', 'full'))
+
+
+def slow_but_for(chosen, groups):
+    for group in groups:
+        for item in [item for item in group if item not in chosen]:
+            item.add_marker(pytest.mark.slow)
+
+
+def choose_quick(items):
+    """What runs for several languages (`kind`), or for several settings of a loader (`mode`), is slow but for one of them:
+    another one from test to test, so that none is left out of an area.  Of many cases a few are quick."""
+    kinds, cases = {}, {}
+    for item in [item for item in items if hasattr(item, 'callspec') and is_quick(item)]:
+        for name in {'kind', 'any_kind', 'mode'} & set(item.callspec.params):
+            kind = repr(item.callspec.params[name])
+            kinds.setdefault((item.path, item.originalname, name), {}).setdefault(kind, []).append(item)
+    for (_, test, _), of_kind in kinds.items():
+        groups = list(of_kind.values())
+        slow_but_for(groups[zlib.crc32(test.encode()) % len(groups)], groups)
+    for item in [item for item in items if hasattr(item, 'callspec') and is_quick(item)]:
+        cases.setdefault((item.path, item.originalname), []).append(item)
+    for group in cases.values():
+        slow_but_for(group[::-(-len(group) // QUICK_CASES)], [group])
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    choose_quick(items)
     if os.getuid() != 0:
         unfit = [item for item in items if item.get_closest_marker('root')]
         config.hook.pytest_deselected(items=unfit)

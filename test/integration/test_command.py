@@ -67,7 +67,7 @@ def programs_left(p):
     return sorted(os.listdir(folder))
 
 
-QUICK = {'uvicorn-socket', 'gunicorn-descriptor', 'puma-socket', 'php-port', 'c-descriptor'}
+QUICK = {'uvicorn-socket', 'php-port', 'c-descriptor'}
 
 
 @pytest.mark.parametrize('name', [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in SERVERS])

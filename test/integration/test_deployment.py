@@ -36,7 +36,7 @@ def failures(p):
     return re.findall(r'could not be started \(error (\w{8})\)', p.log())
 
 
-@pytest.mark.parametrize('case', sorted(CASES))
+@pytest.mark.parametrize('case', ['raise'] + [pytest.param(c, marks=pytest.mark.slow) for c in sorted(CASES) if c != 'raise'])
 def test_deployment(box, case):
     kind, good, bad, reason = CASES[case]
     deploy(box, kind, good)

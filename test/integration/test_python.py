@@ -420,6 +420,7 @@ def log_in(address, headers):
         assert r.status == 200 and 'Site administration' in r.text
 
 
+@pytest.mark.slow
 def test_django(box):
     root = django_project(box)
     form = (b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nme\r\n--b\r\nContent-Disposition: form-data; name="file"; '

@@ -12,6 +12,7 @@ from lib.passenger import TOP
 from lib.wait import wait_until
 
 HOST = 'www.example.org'
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
@@ -163,7 +164,6 @@ def pss(p, method, rounds=5):
     return total
 
 
-@pytest.mark.slow
 def test_memory(shop):
     """6 that were forked, and their preloader, need at most half of what 6 others do, and less when it was warm."""
     sums = {}
