@@ -116,13 +116,14 @@ link_headers()
 }
 
 # pack_loader FILE: its text compressed: three loaders cost the binary as much as one
-# would.  Comments stay out; the lines keep their numbers for backtraces.
+# would.  Comments stay out, and indentation where it means nothing; the lines keep their
+# numbers for backtraces.
 pack_loader()
 {
 	case $1 in
-	*.rb) sed '1!s/^[[:blank:]]*#.*$//' "$1" ;;
+	*.rb) sed '1!s/^[[:blank:]]*#.*$//; s/^[[:blank:]]*//' "$1" ;;
 	*.py) sed 's/^[[:blank:]]*#.*$//' "$1" ;;
-	*.js) sed 's|^[[:blank:]]*//.*$||' "$1" ;;
+	*.js) sed 's|^[[:blank:]]*//.*$||; s/^[[:blank:]]*//' "$1" ;;
 	*) die "$1: no way is known to strip the comments of this language" ;;
 	esac | gzip -9n
 }

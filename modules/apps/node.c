@@ -56,10 +56,12 @@ const struct app_type app_type_node = {
 	.loader = loader_node_js,
 	.loader_size = &loader_node_js_size,
 	.loader_name = "node.cjs", /* CommonJS, whatever package.json stands above the instance directory */
-	.loader_line = "module._compile(require('zlib').gunzipSync(require('fs').readFileSync(__filename+'.gz'))"
+	.loader_line = "if(parseInt(process.version.slice(1))<16)throw'Node 16 or later is needed: nodejs = PATH';"
+		       "module._compile(require('zlib').gunzipSync(require('fs').readFileSync(__filename+'.gz'))"
 		       ".toString(),__filename)\n",
 	.probe_option = "-e",
 	.probe = "console.log('Node ' + process.version);\n"
+		 "if (parseInt(process.version.slice(1)) < 16) console.log('!Node 16 or later is needed');\n"
 		 "try {\n"
 		 "  const p = JSON.parse(require('fs').readFileSync('package.json'));\n"
 		 "  const r = require('module').createRequire(process.cwd() + '/x');\n"

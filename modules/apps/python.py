@@ -20,6 +20,12 @@
 # password and never speaks to the network. Comments are stripped when it is put
 # into the binary, so what is to be explained stands in comments, not in docstrings.
 
+import sys
+
+if sys.version_info < (3, 7):
+	sys.exit("*** Python 3.7 or later is needed, and %s is %s: let python = PATH name another one" % (
+		sys.executable, sys.version.split()[0]))
+
 import faulthandler
 import fcntl
 import gc
@@ -32,7 +38,6 @@ import signal
 import socket
 import stat
 import struct
-import sys
 import threading
 
 LISTENER_FD = 3

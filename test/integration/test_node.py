@@ -237,6 +237,16 @@ def test_interpreter_option(box):
     assert p.get('/').json()['env']['COLOUR'] == 'blue'
 
 
+def test_interpreter_that_is_too_old(box):
+    box.write('old.cjs', "Object.defineProperty(process, 'version', { value: 'v12.22.12' })")
+    old = box.write('node', '#!/bin/sh\nexec node -r %s "$@"\n' % box.path('old.cjs'), 0o755)
+    root = box.folder('node', 'hello')
+    p = box.start(app={'root': root, 'nodejs': old, 'friendly_error_pages': 'on'}, processes=0)
+    assert 'Node 16 or later is needed' in p.get('/').text
+    done = box.run('check', '--config', box.path('passenger.ini'))
+    assert done.returncode == 1 and 'Node 16 or later is needed' in done.stdout
+
+
 def test_interpreter_that_is_not_there(box):
     p = box.start(app={'root': box.folder('node', 'hello'), 'nodejs': '/nowhere/node'}, processes=0)
     p.wait_log(r"could not be started .*can not execute '/nowhere/node'")

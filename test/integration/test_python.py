@@ -256,6 +256,14 @@ def test_options_that_can_not_be(box):
         assert done.returncode == 2 and words in done.stderr, done
 
 
+def test_python_that_is_too_old(box):
+    old = box.write('old', '#!/bin/sh\nexec %s -c "import runpy, sys; sys.version_info = (3, 6, 8); sys.argv = sys.argv[1:]; '
+                    'runpy.run_path(sys.argv[0], run_name=\'__main__\')" "$@"\n' % PYTHON, 0o755)
+    box.write('app/wsgi.py', '')
+    p = box.start(app={'root': box.path('app'), 'python': old, 'friendly_error_pages': 'on'}, processes=0)
+    assert '*** Python 3.7 or later is needed' in p.get('/').text
+
+
 def test_virtual_environment(box):
     """python = the interpreter of a virtual environment: its packages are seen."""
     venv = box.path('venv')
