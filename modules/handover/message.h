@@ -101,6 +101,7 @@ struct message_process {
 	uint32_t generation; /* how many restarts of its application had been asked for when it was started */
 	uint8_t cold;        /* it must answer warmup_uris before it gets traffic: MESSAGE_WARMED */
 	uint8_t retiring;    /* it was told to stop; serve its door and what runs, give it nothing new */
+	uint8_t detached;    /* as by DETACH, of which a balancer before may not have heard */
 };
 
 struct message {

@@ -356,8 +356,9 @@ process_init(struct process *process, struct group *group, const struct message_
 		.drain = {.due = process_drain_due},
 	};
 	/* An earlier balancer's word: it was out of rotation. */
-	bool detached = atomic_load_explicit(&board->serial, memory_order_relaxed) == record->serial &&
-	                atomic_load_explicit(&board->state, memory_order_relaxed) == SCOREBOARD_DETACHED;
+	bool detached =
+		record->detached || (atomic_load_explicit(&board->serial, memory_order_relaxed) == record->serial &&
+	                             atomic_load_explicit(&board->state, memory_order_relaxed) == SCOREBOARD_DETACHED);
 	process->state = record->retiring ? PROCESS_RETIRING
 	                 : detached       ? PROCESS_DETACHED
 	                 : record->cold   ? PROCESS_WARMING

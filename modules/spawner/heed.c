@@ -194,12 +194,9 @@ balancer_serving(struct supervisor *supervisor)
 	if (spawner->state != SPAWNER_STARTING) {
 		log_notice("a new balancer (pid %d) serves", supervisor->child.pid);
 		upgrade_serving(spawner);
-		/* not before: what it had accepted would be lost if this program did not come so far */
-		tell_simple(spawner, MESSAGE_BEGIN, 0, -1);
 		return;
 	}
 	spawner->state = SPAWNER_SERVING;
-	tell_simple(spawner, MESSAGE_BEGIN, 0, -1);
 	listeners_text(spawner->listeners, addresses, sizeof(addresses));
 	char apps[512] = "";
 	for (size_t i = 0; i < spawner->config->app_count; i++) {

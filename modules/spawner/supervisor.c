@@ -153,6 +153,9 @@ channel_received(struct channel *channel, struct message *message, int *fds, siz
 	if (message->type == MESSAGE_READY && supervisor->state == SUPERVISOR_STARTING) {
 		supervisor_move(supervisor, SUPERVISOR_SERVING);
 		supervisor->events->serving(supervisor);
+		/* not before: what it had accepted would be lost if this program did not come so far */
+		message->type = MESSAGE_BEGIN;
+		supervisor_send(supervisor, message, NULL, 0);
 		return;
 	}
 	if (message->type == MESSAGE_READY && supervisor->state == SUPERVISOR_ENDING)

@@ -45,6 +45,7 @@ process_message(struct message *message, const struct worker *worker)
 	message->serial = worker->record.serial;
 	message->process = worker->record;
 	message->process.retiring = worker_is_leaving(worker);
+	message->process.detached = worker->state == WORKER_CHOSEN;
 }
 
 void

@@ -303,9 +303,6 @@ worker_ended(struct child *child, const struct child_end *end)
 	str_format(told, sizeof(told), "%s%s", end->by_signal ? "was " : "", how);
 	capture_close(&worker->capture);
 	worker->table->events->reaped(worker);
-	/* its end may be known before its last words on the control descriptor */
-	if (worker->state == WORKER_STARTING && worker->control.ready != NULL)
-		worker->control.ready(&worker->control, EPOLLIN);
 	if (worker->state == WORKER_STARTING || worker_is_cold(worker))
 		ended_starting(worker, told);
 	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {

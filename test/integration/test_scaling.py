@@ -98,7 +98,7 @@ def test_status_says_why_a_request_waits(box):
     p = box.start(passenger={'max_pool_size': 1}, apps=apps, processes=0)
     assert p.get('/hello', host='a').status == 200
     with p.connect(30) as busy, p.connect(30) as waits:
-        busy.start('GET', '/sleep?ms=1500', host='a')
+        busy.start('GET', '/sleep?ms=4000', host='a')
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         assert p.group('a')['waiting_for'] is None and p.status()['pool']['top_level_queue'] == 0
         waits.start('GET', '/hello', host='b')

@@ -49,8 +49,7 @@ def shop(box):
 
 
 def descriptors(p):
-    return sorted(re.sub(r'\d+', '#', os.readlink('/proc/%d/fd/%s' % (p.pid, fd)))
-                  for fd in os.listdir('/proc/%d/fd' % p.pid))
+    return sorted(re.sub(r'\d+', '#', target) for target in procs.descriptors(p.pid).values())
 
 
 def test_everything_stays(box, shop):
