@@ -406,6 +406,13 @@ module PhusionPassenger
 				"#{error.class}: ".b << message(error).lines.first.to_s.strip
 			end
 
+			# " (config.ru:2)": the first line of the backtrace that is the application's own.
+			def self.place(error, root)
+				lines = (error.backtrace || []).map(&:b)
+				line = lines.find { |text| text.start_with?(root.b) && !text.start_with?(root.b + "vendor/") }
+				line ? " (#{line.byteslice(root.bytesize, line.bytesize)[/\A.*?:\d+/n]})".b : ""
+			end
+
 			def self.log(error, where, output = STDERR)
 				output.write(text(error, where))
 			rescue SystemCallError, IOError
@@ -1950,7 +1957,7 @@ module PhusionPassenger
 				summary = ErrorReport.summary(error)
 			end
 			ErrorReport.log(error, "while the application was loaded")
-			control.error(summary)
+			control.error(summary.b << ErrorReport.place(error, "#{App.app_root}/"))
 			Process.exit!(1)
 		end
 		private_class_method :refuse

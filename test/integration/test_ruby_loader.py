@@ -114,8 +114,8 @@ def test_title(start):
 
 
 @pytest.mark.parametrize("app, summary, detail", [
-    ("boot_raise", "ERROR RuntimeError: this application can't be loaded", "boot_raise/config.ru:2"),
-    ("boot_exit", "ERROR the application called exit(3) while it was loaded", "boot_exit/config.ru:2"),
+    ("boot_raise", "ERROR RuntimeError: this application can't be loaded (config.ru:2)", "boot_raise/config.ru:2"),
+    ("boot_exit", "ERROR the application called exit(3) while it was loaded (config.ru:2)", "boot_exit/config.ru:2"),
 ])
 def test_application_that_does_not_load(start, app, summary, detail):
     loader = start(app, ready=False)
