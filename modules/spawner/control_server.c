@@ -97,8 +97,9 @@ client_ready(struct watch *watch, uint32_t events)
 	char extra;
 	struct iovec vectors[2] = {{&request, sizeof(request)}, {&extra, 1}};
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	/* CMSG_SPACE is room for two: the kernel would hand over a second one, which nobody takes */
 	struct msghdr head = {
-		.msg_iov = vectors, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control)};
+		.msg_iov = vectors, .msg_iovlen = 2, .msg_control = control, .msg_controllen = CMSG_LEN(sizeof(int))};
 
 	(void)events;
 	ssize_t len = recvmsg(watch->fd, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

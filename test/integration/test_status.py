@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
@@ -222,3 +223,16 @@ def test_wrong_words(box):
     assert done.returncode == 1 and 'pool, json or xml' in done.stderr, done
     assert box.run('help', 'restart').stdout == box.run('restart', '--help').stdout != ''
     assert box.run('help', 'nonsense').returncode == 2
+
+
+def test_descriptors_that_somebody_sends_are_closed(box):
+    """The control socket is open to everybody; what lies in a message there stays with nobody."""
+    p = box.serve('command')
+    path = os.path.join(p.instance_dir, 'control')
+    before = len(procs.descriptors(p.pid))
+    for number in range(30):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.connect(path)
+            socket.send_fds(s, [b'no request'], [0] * (number % 3 + 1))
+            assert s.recv(4096)
+    wait_until(lambda: len(procs.descriptors(p.pid)) <= before, 10, 'the end of all that was sent')
