@@ -19,7 +19,7 @@ import source
 # mode: (seconds of each fuzz target, pytest's marks, limit in seconds of the integration tests)
 MODES = {
     'quick': (2, 'not slow and not full', 300),
-    'default': (20, 'not full', 840),
+    'default': (14, 'not full', 840),
     'full': (600, 'slow or not slow', 4 * 3600),
 }
 UNIT_LIMIT_S = 120
