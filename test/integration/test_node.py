@@ -131,6 +131,7 @@ def test_idle_connection_is_not_closed_by_node(box):
     p = start(box, 'listen_forms', **{'env.FORM': 'tuned'})
     assert p.get('/').status == 200
     pid = p.processes()[0]['pid']
+    wait_until(lambda: p.status()['balancer']['clients'] == 0, 5, 'our own connection to be closed')
     sockets = [target for target in procs.descriptors(p.balancer).values() if target.startswith('socket:')]
     time.sleep(2.5)
     assert [t for t in procs.descriptors(p.balancer).values() if t.startswith('socket:')] == sockets

@@ -2,7 +2,7 @@
 import os
 import time
 
-from lib.wait import wait_until
+from lib.wait import in_time, wait_until
 from test_restart import VERSION, deploy, pids
 
 
@@ -24,7 +24,9 @@ def restarts(p):
 
 
 def assert_seen(p, count, seconds=1):
+    began = time.monotonic()
     wait_until(lambda: restarts(p) == count, seconds, 'restart %d' % count)
+    in_time(began, seconds)
 
 
 def test_touched(box):
