@@ -195,8 +195,6 @@ balancer_begin(struct balancer *balancer)
 		balancer_reconcile(balancer);
 		return true;
 	}
-	if (balancer->config == NULL || balancer->state > BALANCER_READY)
-		return false;
 	if (balancer->state == BALANCER_READY) {
 		balancer->state = BALANCER_SERVING;
 		list_each (&balancer->traffic.listeners, node)
@@ -204,6 +202,8 @@ balancer_begin(struct balancer *balancer)
 		pool_begin(&balancer->pool);
 		return true;
 	}
+	if (balancer->state != BALANCER_OPENING)
+		return false;
 	if (!sandbox_seccomp_balancer(error)) {
 		log_critical("the system call filter can not be set: %s", error);
 		return false;

@@ -150,17 +150,17 @@ channel_received(struct channel *channel, struct message *message, int *fds, siz
 {
 	struct supervisor *supervisor = channel->owner;
 
-	if (message->type == MESSAGE_READY && supervisor->state == SUPERVISOR_STARTING) {
-		supervisor_move(supervisor, SUPERVISOR_SERVING);
-		supervisor->events->serving(supervisor);
-		/* not before: what it had accepted would be lost if this program did not come so far */
-		message->type = MESSAGE_BEGIN;
-		supervisor_send(supervisor, message, NULL, 0);
+	if (message->type != MESSAGE_READY || supervisor->state == SUPERVISOR_SERVING) {
+		supervisor->events->message(supervisor, message, fds, fd_count);
 		return;
 	}
-	if (message->type == MESSAGE_READY && supervisor->state == SUPERVISOR_ENDING)
-		return; /* it was starting when it was told to end */
-	supervisor->events->message(supervisor, message, fds, fd_count);
+	if (supervisor->state != SUPERVISOR_STARTING)
+		return; /* it was told to end before */
+	supervisor_move(supervisor, SUPERVISOR_SERVING);
+	supervisor->events->serving(supervisor);
+	/* not before: what it had accepted would be lost if this program did not come so far */
+	message->type = MESSAGE_BEGIN;
+	supervisor_send(supervisor, message, NULL, 0);
 }
 
 static void

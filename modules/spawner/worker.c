@@ -302,6 +302,9 @@ worker_ended(struct child *child, const struct child_end *end)
 	child_end_text(end, how);
 	str_format(told, sizeof(told), "%s%s", end->by_signal ? "was " : "", how);
 	capture_close(&worker->capture);
+	/* its reason may lie there unread: one look reaps all who have ended */
+	if (worker->state == WORKER_STARTING && worker->control.ready != NULL)
+		worker->control.ready(&worker->control, EPOLLIN);
 	worker->table->events->reaped(worker);
 	if (worker->state == WORKER_STARTING || worker_is_cold(worker))
 		ended_starting(worker, told);
