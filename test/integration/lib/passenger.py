@@ -277,15 +277,14 @@ class Passenger:
         for process in self.processes(status):
             self.seen[process['pid']] = procs.identity(process['pid'])
             if process.get('url'):
-                self.note_port(process['pid'], process['url'])
+                self.note_socket(process['url'])
         return status
 
-    def note_port(self, whose, address):
-        """Keeps the socket that listens there: later the port may be somebody else's."""
-        if (whose, address) not in self.looked:
-            self.looked.add((whose, address))
-            port = int(address.rstrip('/').rsplit(':', 1)[1])
-            self.sockets |= {pair for pair in procs.listening() if pair[0] == port}
+    def note_socket(self, address):
+        """Keeps what listens there: later the port may be somebody else's.  (/proc/net/tcp is long where there was a load.)"""
+        if address not in self.looked:
+            self.looked.add(address)
+            self.sockets |= set(procs.descriptors(self.pid).values())
 
     def text(self, *arguments):
         done = self.status_command(*arguments)
@@ -322,7 +321,7 @@ class Passenger:
             self._front = self.fronts[0]
             for address in self.fronts:
                 if not address.startswith('unix:'):
-                    self.note_port(None, address)
+                    self.note_socket(address)
         return self._front
 
     @property
@@ -412,7 +411,7 @@ class Passenger:
         left = wait_gone(lambda: [i[0] for i in self.seen.values() if procs.alive(i)], 15)
         if left:
             out.append('its processes live on: %r' % [(p, procs.read(p, 'cmdline')) for p in left])
-        listening = wait_gone(lambda: self.sockets & procs.listening(), 5)
+        listening = wait_gone(lambda: [port for port, socket in procs.listening() if socket in self.sockets], 5)
         if listening:
             out.append('ports still listened on: %r' % listening)
         if self.exit_codes == (0,):

@@ -91,15 +91,14 @@ def descriptors(pid):
 
 
 def listening():
-    """{(port, inode)} of the TCP sockets that somebody listens on in this network namespace."""
+    """{(port, 'socket:[INODE]')} of what somebody listens on by TCP in this network namespace."""
     out = set()
     for name in ('tcp', 'tcp6'):
         try:
             with open('/proc/net/' + name) as f:
-                for line in list(f)[1:]:
-                    fields = line.split()
+                for fields in (line.split() for line in f if ' 0A ' in line):
                     if fields[3] == '0A':
-                        out.add((int(fields[1].rsplit(':', 1)[1], 16), int(fields[9])))
+                        out.add((int(fields[1].rsplit(':', 1)[1], 16), 'socket:[%s]' % fields[9]))
         except OSError:
             pass
     return out
