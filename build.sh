@@ -175,8 +175,6 @@ make_flags()
 		MUSL := /usr/lib/$(uname -m)-linux-musl
 		# musl 1.2.3 does not know the compact form: modules/base/start_musl.c applies it.
 		COMPACT_RELOCATIONS := $([ "$(uname -m)" != x86_64 ] || echo -Wl,-z,pack-relative-relocs,-e,start_musl)
-		CRT_BEGIN := $(gcc -print-file-name=crtbeginS.o)
-		CRT_END := $(gcc -print-file-name=crtendS.o)
 		LIBGCC := $(gcc -print-libgcc-file-name)
 		LIBRARIES := $(gcc -print-file-name=libbearssl.a) $(gcc -print-file-name=libinih.a)
 	END
@@ -226,16 +224,24 @@ make_rules()
 		unit: $(unit_programs)
 		fuzz: $(fuzz_programs)
 
+		# The linker's own script, but that segments follow each other in the file without a gap up to
+		# the next page, and that the libraries' tables for C++ exceptions stay out.
+		build/link.ld: $(FLAGS)
+		> @ld -pie --verbose -z separate-code | sed -e '1,/^=====/d' -e '/^=====/,$$d' -e '/^ *\.eh_frame/d' \
+		  	-e 's/^  \. = ALIGN(CONSTANT (MAXPAGESIZE));/  . += CONSTANT (MAXPAGESIZE);/' \
+		  	-e 's|/DISCARD/ : {|& *(.eh_frame) *(.comment)|' >$@
+
 		# The shipped binary.  musl-gcc's own -static-pie makes a dynamic program, so
-		# the start files of a static PIE are given by hand.
-		build/passenger.debug: $(musl_objects) $(loader_objects) build/lists.mk
+		# the start files of a static PIE are given by hand (C needs none of gcc's).
+		build/passenger.debug: $(musl_objects) $(loader_objects) build/lists.mk build/link.ld
 		> @echo "  link    $@"
 		> @gcc -nostdlib -nostartfiles -static-pie \
-		  	-Wl,-O2,-z,relro,-z,now,-z,noexecstack,--gc-sections,--build-id $(COMPACT_RELOCATIONS) \
-		  	-o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o $(CRT_BEGIN) $(filter %.o,$^) $(LIBRARIES) \
-		  	-Wl,--start-group $(MUSL)/libc.a $(LIBGCC) -Wl,--end-group $(CRT_END) $(MUSL)/crtn.o
+		  	-Wl,-O2,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--gc-sections,--build-id \
+		  	-Wl,-T,build/link.ld,--no-eh-frame-hdr $(COMPACT_RELOCATIONS) \
+		  	-o $@ $(MUSL)/rcrt1.o $(MUSL)/crti.o $(filter %.o,$^) $(LIBRARIES) \
+		  	-Wl,--start-group $(MUSL)/libc.a $(LIBGCC) -Wl,--end-group $(MUSL)/crtn.o
 		build/passenger: build/passenger.debug
-		> @strip -o $@.new $< && objcopy --add-gnu-debuglink=$< $@.new && mv $@.new $@
+		> @strip -R .comment -o $@.new $< && objcopy --add-gnu-debuglink=$< $@.new && mv $@.new $@
 
 		hot := $(addprefix modules/,wire/http_octet)
 		$(patsubst %,build/object/musl/%.o,$(hot)): OPTIMISE := -O2
