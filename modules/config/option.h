@@ -46,7 +46,7 @@ enum option_group {
 };
 
 /* Offset of a row without a field of its own: `listen`, `env.NAME`. */
-#define OPTION_NO_FIELD SIZE_MAX
+#define OPTION_NO_FIELD UINT32_MAX
 
 enum { OPTION_EXPECTED_BYTES = 256 };
 
@@ -54,19 +54,19 @@ struct option {
 	const char *name;     /* as in the ini: max_pool_size */
 	const char *original; /* the original's name (PassengerMaxPoolSize), or NULL; several are blank-separated */
 	const char *edition;  /* "open source", "enterprise" of the original, or NULL: ours alone */
-	enum option_group group;
-	enum option_type type;
-	unsigned sections;          /* enum option_section bits */
-	size_t offset;              /* into struct config, app_config or listener_config */
+	enum option_group group : 8;
+	enum option_type type : 8;
+	unsigned sections : 8;      /* enum option_section bits */
+	bool no_reload : 1;         /* a change needs a restart of passenger */
+	bool live : 1;              /* an application's: a change needs no new process */
+	bool from_root : 1;         /* OPTION_PATH: a relative one is meant from the application's root */
+	bool repeats : 1;           /* may be given several times; others only once a section */
+	uint32_t offset;            /* into struct config, app_config or listener_config */
 	const char *default_text;   /* as one would write it in the ini; NULL: none */
 	const char *example;        /* shown where there is no default */
 	int64_t min, max;           /* OPTION_INT, DURATION (ms), BYTES; max 0: no limit */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
 	const char *help;           /* one or a few sentences for passenger.ini and docs/options.md */
-	bool no_reload;             /* a change needs a restart of passenger */
-	bool live;                  /* an application's: a change needs no new process */
-	bool from_root;             /* OPTION_PATH: a relative one is meant from the application's root */
-	bool repeats;               /* may be given several times; others only once a section */
 
 	/* OPTION_STRING and OPTION_PATH: more than "some text".  False, and in expected a
 	 * phrase that follows "expected ": "a number or a user name".  May be NULL. */

@@ -150,10 +150,10 @@ static const struct state_field client_fields[] = {
 };
 const struct state_table carry_client_table = STATE_TABLE(client_fields);
 
-static const struct state_field maintenance_fields[] = {{"maintenance", STATE_BUF, 0, 0}};
+static const struct state_field maintenance_fields[] = {{.name = "maintenance", .kind = STATE_BUF}};
 const struct state_table carry_maintenance_table = STATE_TABLE(maintenance_fields);
 
-static const struct state_field text_fields[] = {{"text", STATE_BUF, 0, 0}};
+static const struct state_field text_fields[] = {{.name = "text", .kind = STATE_BUF}};
 const struct state_table carry_text_table = STATE_TABLE(text_fields);
 
 /* --- what is forgotten ------------------------------------------------------------------------ */

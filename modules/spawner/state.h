@@ -28,17 +28,18 @@ enum state_field_kind {
 
 struct state_field {
 	const char *name;
-	enum state_field_kind kind;
-	uint32_t offset, size;
+	uint32_t offset;
+	uint32_t size : 28;
+	enum state_field_kind kind : 4;
 };
 
 #define STATE_ROW(type, field, kind)                                                          \
 	{                                                                                     \
-#field, kind, offsetof(struct type, field), sizeof(((struct type *)0)->field) \
+#field, offsetof(struct type, field), sizeof(((struct type *)0)->field), kind \
 	}
 #define STATE_MEMORY_ROW(type, field, bytes)                              \
 	{                                                                 \
-#field, STATE_MEMORY, offsetof(struct type, field), bytes \
+#field, offsetof(struct type, field), bytes, STATE_MEMORY \
 	}
 
 struct state_table {

@@ -1,5 +1,7 @@
 #include "traffic/direct.h"
 
+#include <inttypes.h>
+
 const char direct_password_help[] =
 	"This is the private address of one application process. It wants the header\n"
 	"X-Passenger-Connect-Password, exactly once, with this process's own password.\n"
@@ -37,12 +39,16 @@ void
 direct_describe_busy(struct buf *out, const struct process *process, uint64_t now_ms, uint64_t waited_ms)
 {
 	const struct session *busy = process_oldest(process);
+	const uint64_t worked_ms = busy != NULL ? now_ms - busy->active_ms : 0;
 	if (busy == NULL)
 		buf_printf(out, "Process %d is busy with a request that its client has given up.\n",
 		           process->record.pid);
 	else
-		buf_printf(out, "Process %d is busy: it has been working for %.1f s on %.*s %.*s for %.*s.\n",
-		           process->record.pid, (double)(now_ms - busy->active_ms) / 1000, STR_ARG(busy->label.method),
+		buf_printf(out,
+		           "Process %d is busy: it has been working for %" PRIu64 ".%" PRIu64
+		           " s on %.*s %.*s for %.*s.\n",
+		           process->record.pid, worked_ms / 1000, worked_ms / 100 % 10, STR_ARG(busy->label.method),
 		           STR_ARG(busy->label.path), STR_ARG(busy->label.client));
-	buf_printf(out, "This request has waited %.1f s for a free place (direct_wait_ms).", (double)waited_ms / 1000);
+	buf_printf(out, "This request has waited %" PRIu64 ".%" PRIu64 " s for a free place (direct_wait_ms).",
+	           waited_ms / 1000, waited_ms / 100 % 10);
 }

@@ -1,8 +1,6 @@
 #include "wire/json.h"
 
 #include <assert.h>
-#include <math.h>
-#include <stdio.h>
 
 struct json
 json_begin(struct buf *buf)
@@ -240,18 +238,6 @@ json_i64(struct json *json, int64_t value)
 	if (value < 0)
 		buf_append_char(json->buf, '-');
 	append_number(json->buf, value < 0 ? -(uint64_t)value : (uint64_t)value);
-}
-
-void
-json_decimal(struct json *json, double value, unsigned int digits)
-{
-	assert(digits <= 9);
-	if (!isfinite(value)) {
-		json_null(json);
-		return;
-	}
-	before_value(json);
-	buf_printf(json->buf, "%.*f", (int)digits, value);
 }
 
 void

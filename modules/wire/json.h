@@ -57,8 +57,6 @@ void json_string(struct json *json, struct str value);
 void json_string_z(struct json *json, const char *value);
 void json_u64(struct json *json, uint64_t value);
 void json_i64(struct json *json, int64_t value);
-/* With that many digits after the point, 0 … 9; what is no number becomes null. */
-void json_decimal(struct json *json, double value, unsigned int digits);
 void json_bool(struct json *json, bool value);
 void json_null(struct json *json);
 

@@ -1,6 +1,5 @@
 #include "wire/json.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -97,14 +96,8 @@ test_numbers(void **state)
 	json_i64(&json, INT64_MAX);
 	json_i64(&json, INT64_MIN);
 	json_i64(&json, -7);
-	json_decimal(&json, 1.25, 1);
-	json_decimal(&json, -0.5, 3);
-	json_decimal(&json, 1e15, 0);
-	json_decimal(&json, (double)NAN, 1);
-	json_decimal(&json, (double)-INFINITY, 1);
 	json_end_array(&json);
-	assert_json("[0,18446744073709551615,0,9223372036854775807,-9223372036854775808,-7,1.2,-0.500,1000000000000000,"
-	            "null,null]");
+	assert_json("[0,18446744073709551615,0,9223372036854775807,-9223372036854775808,-7]");
 }
 
 struct string_case {
