@@ -18,7 +18,7 @@ command_check(const struct app_config *app, char *error, size_t error_size)
 static bool
 command_starts_without_file(const struct app_config *app)
 {
-	return app->command == NULL || strstr(app->command, "PASSENGER_STARTUP_FILE") == NULL;
+	return app->command == NULL || str_search(str_from(app->command), STR("PASSENGER_STARTUP_FILE")) == NULL;
 }
 
 static bool

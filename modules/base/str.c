@@ -73,22 +73,36 @@ str_split(struct str *rest, char separator, struct str *word)
 	return true;
 }
 
-bool
-str_to_u64(struct str s, uint64_t *value)
+static bool
+to_u64(struct str s, unsigned base, uint64_t *value)
 {
 	uint64_t sum = 0;
 	if (s.len == 0)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
-		if (s.data[i] < '0' || s.data[i] > '9')
+		unsigned digit = (unsigned char)s.data[i] - (unsigned)'0';
+		if (digit > 9) {
+			digit = fold(s.data[i]) - (unsigned)'a';
+			digit = digit < 6 ? digit + 10 : base;
+		}
+		if (digit >= base || sum > (UINT64_MAX - digit) / base)
 			return false;
-		uint64_t digit = (uint64_t)(s.data[i] - '0');
-		if (sum > (UINT64_MAX - digit) / 10)
-			return false;
-		sum = sum * 10 + digit;
+		sum = sum * base + digit;
 	}
 	*value = sum;
 	return true;
+}
+
+bool
+str_to_u64(struct str s, uint64_t *value)
+{
+	return to_u64(s, 10, value);
+}
+
+bool
+str_hex_to_u64(struct str s, uint64_t *value)
+{
+	return to_u64(s, 16, value);
 }
 
 struct str
@@ -131,6 +145,12 @@ str_find(struct str s, char c)
 {
 	const char *at = s.len ? memchr(s.data, c, s.len) : NULL;
 	return at ? at - s.data : -1;
+}
+
+const char *
+str_search(struct str s, struct str what)
+{
+	return s.len < what.len ? NULL : memmem(s.data, s.len, what.data, what.len);
 }
 
 char *

@@ -60,6 +60,9 @@ bool str_split(struct str *rest, char separator, struct str *word);
 /* Whole string of decimal digits, no sign, no blank; false on overflow. */
 bool must_check str_to_u64(struct str s, uint64_t *value);
 
+/* The same for hexadecimal digits. */
+bool must_check str_hex_to_u64(struct str s, uint64_t *value);
+
 /* Copies with a NUL; false (and an empty string) when it does not fit. */
 bool must_check str_copy_z(char *out, size_t out_size, struct str s);
 
@@ -71,6 +74,9 @@ struct str str_from_u64(char out[24], uint64_t value);
 
 /* First place of c in s, or -1. */
 ptrdiff_t str_find(struct str s, char c);
+
+/* Where what stands in s first, or NULL. */
+const char *str_search(struct str s, struct str what);
 
 /* A NUL-terminated copy from malloc; aborts when memory is out. */
 char *str_dup_z(struct str s);

@@ -124,7 +124,7 @@ is_host(struct str word)
 		return all_of(str_make(word.data + 1, word.len - 2), ":.");
 	if (str_starts(word, STR("*.")))
 		word = str_make(word.data + 2, word.len - 2);
-	return all_of(word, ".-_") && memmem(word.data, word.len, "..", 2) == NULL && word.data[0] != '.' &&
+	return all_of(word, ".-_") && str_search(word, STR("..")) == NULL && word.data[0] != '.' &&
 	       word.data[word.len - 1] != '.';
 }
 

@@ -152,7 +152,8 @@ config_resolve_command(struct config_reading *reading, struct config_reading_app
 			of->concurrency = runtime->concurrency;
 	}
 	of->readiness = (int)chosen[of->readiness_choice];
-	if (of->readiness_choice == 0 && of->command != NULL && strstr(of->command, "PASSENGER_SOCKET") != NULL)
+	if (of->readiness_choice == 0 && of->command != NULL &&
+	    str_search(str_from(of->command), STR("PASSENGER_SOCKET")) != NULL)
 		of->readiness = APP_READY_SOCKET;
 	return reading->canonical || of->command == NULL || check_variables(reading, app, command_section, kind);
 }

@@ -121,10 +121,11 @@ struct process *
 group_sticky_find(struct group *group, struct str id)
 {
 	char expected[GROUP_STICKY_BYTES];
-	/* Whatever does not begin with a slot is none: it will not be what is expected. */
-	char z[GROUP_STICKY_BYTES];
-	unsigned long slot = str_copy_z(z, sizeof(z), id) ? strtoul(z, NULL, 16) : SCOREBOARD_PROCESSES;
-	struct process *process = slot < SCOREBOARD_PROCESSES ? group->pool->by_slot[slot] : NULL;
+	struct str rest = id, word;
+	uint64_t slot;
+	if (!str_split(&rest, '-', &word) || !str_hex_to_u64(word, &slot) || slot >= SCOREBOARD_PROCESSES)
+		return NULL;
+	struct process *process = group->pool->by_slot[slot];
 	if (process == NULL || process->group != group || process->state != PROCESS_ENABLED)
 		return NULL;
 	return str_equal(id, group_sticky_id(process, expected)) ? process : NULL;

@@ -134,8 +134,9 @@ absolute(const char *dir, char out[PATH_BYTES], char error[PLACE_ERROR_BYTES])
 	for (cut = len; realpath(cut > 0 ? existing : "/", real) == NULL && cut > 0; existing[cut] = '\0')
 		while (cut > 0 && existing[--cut] != '/')
 			;
-	bool sound = strstr(whole + cut, "/../") == NULL && strstr(whole + cut, "/./") == NULL &&
-	             !str_ends(str_from(whole + cut), STR("/.."));
+	struct str rest = str_from(whole + cut);
+	bool sound = str_search(rest, STR("/../")) == NULL && str_search(rest, STR("/./")) == NULL &&
+	             !str_ends(rest, STR("/.."));
 	sound = sound && str_format(out, PATH_BYTES, "%s%s", strcmp(real, "/") == 0 ? "" : real, whole + cut) &&
 	        out[0] == '/';
 	if (!sound)

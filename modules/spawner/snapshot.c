@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ sample_cpu(struct worker *worker, uint64_t now_ms)
 	uint64_t since_ms = metrics->cpu_at_ms == 0 ? age_ms(worker->launched_ms, now_ms) : passed_ms;
 	if (since_ms > 0 && stat.cpu_ticks >= metrics->cpu_ticks)
 		metrics->cpu_permille =
-			(stat.cpu_ticks - metrics->cpu_ticks) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK) / since_ms;
+			(stat.cpu_ticks - metrics->cpu_ticks) * 1000000 / getauxval(AT_CLKTCK) / since_ms;
 	metrics->cpu_ticks = stat.cpu_ticks;
 	metrics->cpu_at_ms = now_ms;
 	metrics->threads = stat.threads;
@@ -389,8 +390,7 @@ publish(struct worker *worker, uint64_t now_ms)
 		kb = memory.pss + memory.swap;
 	}
 	atomic_store_explicit(&board->memory_kb, kb, memory_order_relaxed);
-	atomic_store_explicit(&board->cpu_ms, metrics->cpu_ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK),
-	                      memory_order_relaxed);
+	atomic_store_explicit(&board->cpu_ms, metrics->cpu_ticks * 1000 / getauxval(AT_CLKTCK), memory_order_relaxed);
 	atomic_store_explicit(&board->stopped, metrics->state == 'T', memory_order_relaxed);
 	atomic_store_explicit(&board->sampled_ms, now_ms, memory_order_release);
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 enum { DESCENDANTS_MAX = 4096, SEARCH_DEPTH_MAX = 64 };
@@ -112,12 +112,19 @@ words_of(const char *text, struct str *words, size_t max)
 	return count;
 }
 
-/* 0 when it is no number. */
+/* 0 when it is no number; so is hex_of(). */
 static uint64_t
 number_of(struct str word)
 {
 	uint64_t value;
 	return str_to_u64(word, &value) ? value : 0;
+}
+
+static uint64_t
+hex_of(struct str word)
+{
+	uint64_t value;
+	return str_hex_to_u64(word, &value) ? value : 0;
 }
 
 enum { STAT_WORDS = 22, STATUS_UIDS = 4, ROW_WORDS = 10 };
@@ -146,7 +153,7 @@ procfs_stat(int32_t pid, struct procfs_stat *stat)
 	stat->threads = (uint32_t)number_of(words[17]);
 	stat->start_ticks = number_of(words[19]);
 	stat->vsize_kb = number_of(words[20]) / 1024;
-	stat->rss_kb = number_of(words[21]) * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+	stat->rss_kb = number_of(words[21]) * (uint64_t)getauxval(AT_PAGESZ) / 1024;
 	return true;
 }
 
@@ -351,7 +358,7 @@ uid_look(int32_t pid, void *with)
 
 	if (process_file_read(pid, "status", text, sizeof(text)) <= 0)
 		return false;
-	const char *line = strstr(text, "\nUid:");
+	const char *line = str_search(str_from(text), STR("\nUid:"));
 	if (line == NULL || words_of(line + strlen("\nUid:"), ids, STATUS_UIDS) != STATUS_UIDS)
 		return false;
 	for (int i = 0; i < STATUS_UIDS; i++)
@@ -371,10 +378,10 @@ procfs_uid_in_use(uint32_t uid)
 /* --- listening sockets ------------------------------------------------------- */
 
 static void
-bound_inet(struct procfs_listener *listener, const char *hex)
+bound_inet(struct procfs_listener *listener, struct str hex)
 {
 	/* the kernel prints the address's 32 bits as it holds them: network order read as a native number */
-	uint32_t native = (uint32_t)strtoul(hex, NULL, 16);
+	uint32_t native = (uint32_t)hex_of(hex);
 	struct in_addr address;
 
 	memcpy(&address, &native, 4);
@@ -385,14 +392,13 @@ bound_inet(struct procfs_listener *listener, const char *hex)
 }
 
 static void
-bound_inet6(struct procfs_listener *listener, const char *hex)
+bound_inet6(struct procfs_listener *listener, struct str hex)
 {
 	struct in6_addr address;
-	char word[9] = "", text[40];
+	char text[40];
 
 	for (size_t i = 0; i < 4; i++) {
-		memcpy(word, hex + i * 8, 8);
-		uint32_t native = (uint32_t)strtoul(word, NULL, 16);
+		uint32_t native = (uint32_t)hex_of(str_make(hex.data + i * 8, 8));
 		memcpy(&address.s6_addr[i * 4], &native, 4);
 	}
 	inet_ntop(AF_INET6, &address, text, sizeof(text));
@@ -418,17 +424,15 @@ row_read(const char *line, uint16_t port, struct procfs_listener *listener, bool
 	if (!str_equal(words[3], STR("0A")))
 		return false;
 	place = words[1];
-	if (!str_split(&place, ':', &address) || place.len != 4 || strtoul(place.data, NULL, 16) != port)
+	if (!str_split(&place, ':', &address) || place.len != 4 || hex_of(place) != port)
 		return true;
 	*matches = true;
-	char hex[33];
-	str_cut_z(hex, sizeof(hex), address);
 	listener->uid = (uint32_t)number_of(words[7]);
 	listener->inode = number_of(words[9]);
 	if (address.len == 8)
-		bound_inet(listener, hex);
+		bound_inet(listener, address);
 	else if (address.len == 32)
-		bound_inet6(listener, hex);
+		bound_inet6(listener, address);
 	else
 		*matches = false;
 	return true;

@@ -47,9 +47,9 @@ choose_format(const struct http_request *http, bool front)
 	for (uint32_t i = 0; i < http->field_count; i++)
 		if (str_equal_nocase(http->fields[i].name, STR("Accept")))
 			accept = http->fields[i].value;
-	if (front && accept.len > 0 && memmem(accept.data, accept.len, "text/html", 9) != NULL)
+	if (front && str_search(accept, STR("text/html")) != NULL)
 		return ERROR_FORMAT_HTML;
-	if (accept.len > 0 && memmem(accept.data, accept.len, "application/json", 16) != NULL)
+	if (str_search(accept, STR("application/json")) != NULL)
 		return ERROR_FORMAT_JSON;
 	return ERROR_FORMAT_TEXT;
 }

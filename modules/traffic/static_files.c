@@ -188,13 +188,13 @@ struct version {
 static uint64_t
 date_order(struct str text)
 {
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	const struct str months = STR("JanFebMarAprMayJunJulAugSepOctNovDec");
 	static const uint8_t places[] = {12, 14, 5,
 	                                 17, 20, 23}; /* of two digits: year, year, day, hour, minute, second */
 	uint64_t order = 0;
 	if (text.len != 29 || !str_ends(text, STR(" GMT")))
 		return 0;
-	const char *month = memmem(months, sizeof(months) - 1, text.data + 8, 3);
+	const char *month = str_search(months, str_make(text.data + 8, 3));
 	if (month == NULL)
 		return 0;
 	for (size_t i = 0; i < array_count(places); i++) {
@@ -204,7 +204,7 @@ date_order(struct str text)
 			return 0;
 		order = order * 100 + tens * 10 + ones;
 		if (i == 1)
-			order = order * 100 + (uint64_t)(month - months);
+			order = order * 100 + (uint64_t)(month - months.data);
 	}
 	return order;
 }

@@ -69,6 +69,13 @@ test_str_cut(void **state)
 	assert_int_equal(str_find(STR("abca"), 'c'), 2);
 	assert_int_equal(str_find(STR("abca"), 'x'), -1);
 	assert_int_equal(str_find(str_make(NULL, 0), 'x'), -1);
+	rest = STR("aab/../c");
+	assert_ptr_equal(str_search(rest, STR("ab")), rest.data + 1);
+	assert_ptr_equal(str_search(rest, STR("c")), rest.data + 7);
+	assert_ptr_equal(str_search(rest, rest), rest.data);
+	assert_null(str_search(rest, STR("/./")));
+	assert_null(str_search(rest, STR("aab/../cd")));
+	assert_null(str_search(str_make(NULL, 0), STR("x")));
 
 	assert_true(str_copy_z(small, sizeof(small), STR("abc")));
 	assert_string_equal(small, "abc");
@@ -119,6 +126,14 @@ test_str_to_u64(void **state)
 	assert_int_equal(value, 12);
 	assert_true(str_to_u64(STR("18446744073709551615"), &value));
 	assert_true(value == UINT64_MAX);
+	assert_true(str_hex_to_u64(STR("0aF"), &value));
+	assert_int_equal(value, 0xaf);
+	assert_true(str_hex_to_u64(STR("ffffffffffffffff"), &value));
+	assert_true(value == UINT64_MAX);
+	assert_false(str_hex_to_u64(STR("10000000000000000"), &value));
+	assert_false(str_hex_to_u64(STR("g"), &value));
+	assert_false(str_hex_to_u64(STR("0x1"), &value));
+	assert_false(str_hex_to_u64(STR(""), &value));
 
 	static const uint64_t numbers[] = {0, 1, 9, 10, 99, 100, 1234567890123456, UINT64_MAX - 1, UINT64_MAX};
 	for (size_t i = 0; i < array_count(numbers); i++) {
