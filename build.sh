@@ -128,12 +128,24 @@ pack_loader()
 	esac | gzip -9n
 }
 
-# An application type's loader becomes two symbols: loader_ruby_rb[] and loader_ruby_rb_size.
-embed_loader()
+# The texts that HELP() encloses in the table of options, each with its NUL, in the order of the rows.
+pack_help()
 {
-	local path=$1 symbol
-	symbol=loader_$(basename "$path" | tr -c 'a-zA-Z0-9\n' _)
-	local generated=build/generated/${path##*/}.gz
+	{
+		echo 'const char help[] ='
+		gcc -std=gnu11 -D_GNU_SOURCE -Imodules -E -P '-DHELP(...)=HELP_TEXT __VA_ARGS__ HELP_END' \
+			modules/config/config_table.c | tr '\n' ' ' | sed 's/HELP_TEXT/\n&/g; s/HELP_END/\n/g' |
+			sed -n 's/^HELP_TEXT\(.*\)/\1 "\\0"/p'
+		echo ';'
+	} | gcc -x c -c -o build/generated/help.o -
+	objcopy -O binary -j .rodata build/generated/help.o build/generated/help
+	gzip -9n <build/generated/help
+}
+
+# embed SYMBOL SOURCE: standard input becomes two symbols: loader_ruby_rb[] and loader_ruby_rb_size.
+embed()
+{
+	local symbol=$1 path=$2 packed=build/generated/$1.gz
 	replace "build/generated/$symbol.S" <<-END
 		/* made by build.sh from $path */
 		.section .rodata.$symbol, "a", %progbits
@@ -141,7 +153,7 @@ embed_loader()
 		.global $symbol
 		.type $symbol, %object
 		$symbol:
-		.incbin "$generated"
+		.incbin "$packed"
 		1: .byte 0
 		.size $symbol, . - $symbol
 		.balign 8
@@ -152,8 +164,8 @@ embed_loader()
 		.size ${symbol}_size, 8
 		.section .note.GNU-stack, "", %progbits
 	END
-	pack_loader "$path" | replace "$generated"
-	echo "build/object/loader/$symbol.o: build/generated/$symbol.S $generated"
+	replace "$packed"
+	echo "build/object/packed/$symbol.o: build/generated/$symbol.S $packed"
 }
 
 # What every object depends on: a change here compiles everything anew.
@@ -199,8 +211,9 @@ make_lists()
 	END
 	local loader
 	while read -r loader; do
-		embed_loader "$loader"
+		pack_loader "$loader" | embed "loader_$(basename "$loader" | tr -c 'a-zA-Z0-9\n' _)" "$loader"
 	done < <(loaders)
+	pack_help | embed help_texts modules/config/config_table.c
 }
 
 make_rules()
@@ -212,7 +225,8 @@ make_rules()
 		.SUFFIXES:
 		.DELETE_ON_ERROR:
 		.PHONY: binary asan unit fuzz
-		loader_objects := $(foreach f,$(notdir $(LOADERS)),build/object/loader/loader_$(subst .,_,$(f)).o)
+		packed_objects := build/object/packed/help_texts.o \
+			$(foreach f,$(notdir $(LOADERS)),build/object/packed/loader_$(subst .,_,$(f)).o)
 		musl_objects := $(patsubst %.c,build/object/musl/%.o,passenger.c $(MODULES) $(MUSL_ONLY))
 		asan_objects := $(patsubst %.c,build/object/asan/%.o,$(MODULES))
 		fuzz_objects := $(patsubst %.c,build/object/fuzz/%.o,$(MODULES))
@@ -235,7 +249,7 @@ make_rules()
 
 		# The shipped binary.  musl-gcc's own -static-pie makes a dynamic program, so
 		# the start files of a static PIE are given by hand (C needs none of gcc's).
-		build/passenger.debug: $(musl_objects) $(loader_objects) build/lists.mk build/link.ld
+		build/passenger.debug: $(musl_objects) $(packed_objects) build/lists.mk build/link.ld
 		> @echo "  link    $@"
 		> @gcc -nostdlib -nostartfiles -static-pie \
 		  	-Wl,-O2,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--gc-sections,--build-id \
@@ -254,8 +268,8 @@ make_rules()
 		build/object/musl/%.o: %.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  musl    $<"
 		> @musl-gcc $(COMMON) $(MUSL_FLAGS) $(GCC_WARNINGS) -MMD -MP -c -o $@ $<
-		$(loader_objects): $(FLAGS)
-		> @mkdir -p $(@D) && echo "  loader  $(filter modules/%,$^)"
+		$(packed_objects): $(FLAGS)
+		> @mkdir -p $(@D) && echo "  packed  $(@F)"
 		> @gcc -c -o $@ $(filter %.S,$^)
 
 		# glibc with gcc's sanitizers: unit tests, and a passenger to try by hand.
@@ -263,7 +277,7 @@ make_rules()
 		build/object/asan/%.o: %.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  asan    $<"
 		> @gcc $(COMMON) $(GCC_SANITIZE) $(GCC_WARNINGS) -Wno-error -MMD -MP -c -o $@ $<
-		build/asan.a: $(asan_objects) $(loader_objects) build/lists.mk
+		build/asan.a: $(asan_objects) $(packed_objects) build/lists.mk
 		> @rm -f $@ && ar rcs $@ $(filter %.o,$^)
 		# What tests share stays out of the program: it may bring names of its own (app_types).
 		build/support.a: $(unit_support) build/lists.mk
@@ -278,7 +292,7 @@ make_rules()
 		build/object/fuzz/%.o: %.c $(FLAGS)
 		> @mkdir -p $(@D) && echo "  fuzz    $<"
 		> @$(CLANG) $(COMMON) $(CLANG_SANITIZE) $(WARNINGS) -MMD -MP -c -o $@ $<
-		build/fuzz.a: $(fuzz_objects) $(fuzz_support) $(loader_objects) build/lists.mk
+		build/fuzz.a: $(fuzz_objects) $(fuzz_support) $(packed_objects) build/lists.mk
 		> @rm -f $@ && ar rcs $@ $(filter %.o,$^)
 		build/fuzz/%: build/object/fuzz/test/fuzz/%.o build/fuzz.a
 		> @mkdir -p $(@D)

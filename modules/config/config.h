@@ -285,6 +285,8 @@ const char *config_detect_file(const struct app_type *type, const struct app_con
 
 /* All rows, for `passenger options`, the docs and the tests. */
 const struct option *config_options(size_t *count);
+/* One or a few sentences on one of them, or on a row of a type. */
+const char *config_help(const struct option *row);
 /* passenger.ini and docs/options.md, generated: every option commented with its default. */
 void config_print_ini(struct buf *out, const struct app_type *const *types);
 void config_print_markdown(struct buf *out, const struct app_type *const *types);

@@ -9,6 +9,11 @@
 
 #include <stddef.h>
 
+/* The help of a row in the table, which build.sh takes from here (config_help.c). */
+#ifndef HELP
+#define HELP(text) NULL
+#endif
+
 #define IN_BOTH (OPTION_IN_PASSENGER | OPTION_IN_APP)
 #define OPEN_SOURCE "open source"
 #define ENTERPRISE "enterprise"

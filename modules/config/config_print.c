@@ -196,7 +196,7 @@ print_ini_option(struct buf *out, const struct option *row, const struct app_typ
 {
 	struct buf text = {0};
 	buf_append_char(out, '\n');
-	append_wrapped(out, str_from(row->help));
+	append_wrapped(out, str_from(config_help(row)));
 	append_z(&text, "Takes ");
 	append_takes(&text, row, types);
 	append_z(&text, is_shared(row) ? "; also in [app NAME]" : "");
@@ -301,7 +301,7 @@ print_markdown_option(struct buf *out, const struct option *row, const struct ap
 	append_cell(out, buf_str(&text));
 	append_cell(out, str_from(row->edition != NULL ? row->edition : "ours alone"));
 	append_cell(out, str_from(row->no_reload ? "restart" : "reload"));
-	append_cell(out, str_from(row->help));
+	append_cell(out, str_from(config_help(row)));
 	buf_append_char(out, '\n');
 	buf_free(&text);
 }

@@ -66,7 +66,7 @@ struct option {
 	const char *example;        /* shown where there is no default */
 	int64_t min, max;           /* OPTION_INT, DURATION (ms), BYTES; max 0: no limit */
 	const char *const *choices; /* OPTION_CHOICE, NULL-terminated */
-	const char *help;           /* one or a few sentences for passenger.ini and docs/options.md */
+	const char *help;           /* one or a few sentences; NULL: they are packed (config_help) */
 
 	/* OPTION_STRING and OPTION_PATH: more than "some text".  False, and in expected a
 	 * phrase that follows "expected ": "a number or a user name".  May be NULL. */

@@ -17,7 +17,7 @@ check_row(const struct option *row)
 	const char *shown = row->default_text != NULL ? row->default_text : row->example;
 	if (!option_parse(row, str_from(shown), &value, expected))
 		fail_msg("%s = %s: expected %s", row->name, shown, expected);
-	if (row->help == NULL || !str_ends(str_from(row->help), STR(".")))
+	if (!str_ends(str_from(config_help(row)), STR(".")))
 		fail_msg("%s: the help is no sentence", row->name);
 	if ((row->original == NULL) != (row->edition == NULL))
 		fail_msg("%s: original and edition go together", row->name);
@@ -32,13 +32,19 @@ test_rows(void **state)
 	(void)state;
 	size_t count;
 	const struct option *rows = config_options(&count);
+	/* The packed texts and the rows do not get out of step. */
+	const char *help = config_help(&rows[0]);
+	assert_true(str_starts(str_from(help), STR("The folder of this instance")));
 	for (size_t i = 0; i < count; i++) {
+		assert_ptr_equal(config_help(&rows[i]), help);
+		help += strlen(help) + 1;
 		check_row(&rows[i]);
 		assert_true(rows[i].sections != 0);
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(rows[i].name, rows[j].name) == 0)
 				assert_true((rows[i].sections & rows[j].sections) == 0);
 	}
+	assert_int_equal(help[0], 0);
 	for (size_t t = 0; fixture_types[t] != NULL; t++) {
 		for (size_t i = 0; i < fixture_types[t]->option_count; i++) {
 			check_row(&fixture_types[t]->options[i]);
