@@ -171,11 +171,11 @@ given_value(const struct config_section *section, const struct option *option)
 }
 
 static const struct app_type *
-type_that_has_options(const struct config_reading *reading, const struct config_reading_app *app)
+type_of_option(const struct config_reading *reading, const struct config_section *section)
 {
-	for (size_t i = 0; reading->types[i] != NULL; i++)
+	for (size_t i = 0; section->type_value_count > 0 && reading->types[i] != NULL; i++)
 		for (size_t j = 0; j < reading->types[i]->option_count; j++)
-			if (given_value(&app->section, &reading->types[i]->options[j]) != NULL)
+			if (section->type_values[0].option == &reading->types[i]->options[j])
 				return reading->types[i];
 	return NULL;
 }
@@ -194,7 +194,8 @@ choose_type(struct config_reading *reading, struct config_reading_app *app, int 
 {
 	struct app_config *of = app->app;
 	char error[2 * SENTENCE_BYTES];
-	of->type = of->command != NULL ? type_that_takes_command(reading->types) : type_that_has_options(reading, app);
+	of->type =
+		of->command != NULL ? type_that_takes_command(reading->types) : type_of_option(reading, &app->section);
 	of->type_from = of->type_name != NULL      ? CONFIG_TYPE_WRITTEN
 	                : of->command != NULL      ? CONFIG_TYPE_COMMAND
 	                : of->type != NULL         ? CONFIG_TYPE_OPTION

@@ -91,8 +91,8 @@ control_line(struct worker *worker, struct str line)
 			worker_ready(worker, concurrency, bypass);
 		break;
 	case READY_LINE_ERROR:
-		log_escape(text, sizeof(text), error);
-		worker_fail(worker, WORKER_ERROR_GRACE_MS, "%s", text);
+		/* as it is: whoever shows it makes it harmless, as it does with the last output */
+		worker_fail(worker, WORKER_ERROR_GRACE_MS, "%.*s", STR_ARG(error));
 		break;
 	case READY_LINE_OTHER:
 		log_escape(text, sizeof(text), line);

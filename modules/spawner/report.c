@@ -86,7 +86,8 @@ report_write(struct buf *out, const struct app_config *app, int plan_fd)
 	if (plan != NULL && plan_fd >= 0 && plan_read(plan, plan_fd)) {
 		buf_append_str(out, STR("== Program\n"));
 		for (uint32_t i = 0; i < plan->head->argument_count; i++) {
-			buf_append_str(out, i > 0 ? STR(" ") : STR(""));
+			if (i > 0)
+				buf_append_char(out, ' ');
 			app_reference_show(out, plan->arguments[i]);
 		}
 		buf_append_char(out, '\n');

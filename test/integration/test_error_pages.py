@@ -63,6 +63,16 @@ def test_command_and_signal_in_words(box):
     assert not re.search('[\0-\x09\x0b-\x1f]', page)
 
 
+def test_reason_in_any_language(box):
+    """As it was said, and harmless wherever it is shown."""
+    box.write('app/wsgi.py', 'raise ValueError("ключ – né \\x1b[31m")\n')
+    p = box.start(app={'root': box.path('app'), 'friendly_error_pages': 'on'}, processes=0)
+    assert 'ValueError: ключ – né' in p.get('/', headers=BROWSER).body.decode()
+    assert 'ValueError: ключ – né' in p.group()['last_spawn_failure']['text']
+    shown = p.text()
+    assert 'ValueError: ключ – né' in shown and '\x1b' not in shown and '\x1b' not in p.log()
+
+
 def test_off_in_development_and_on_in_production(box):
     p = box.start(apps={'off': broken(box, 'one', host='off', app_env='development', friendly_error_pages='off'),
                         'on': broken(box, 'two', host='on', friendly_error_pages='on')}, processes=0)
