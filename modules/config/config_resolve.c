@@ -8,47 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Where an option of a section is given, else the section itself; 0: not in the ini. */
-static uint32_t
-line_of(const struct config_section *section, const char *name, unsigned kind)
-{
-	uint32_t line = section->lines[config_row(name, kind)];
-	return line != 0 ? line : section->line;
-}
-
-/* --- defaults -------------------------------------------------------------------- */
-
-static void
-store_default(struct config *config, const struct option *row, void *base)
-{
-	union option_value value;
-	char expected[OPTION_EXPECTED_BYTES];
-	struct str text = str_from(row->default_text);
-	if (!option_parse(row, text, &value, expected))
-		abort(); /* the table is wrong; a unit test holds every default */
-	bool is_text = row->type == OPTION_STRING || row->type == OPTION_PATH;
-	option_store(row, base, &value, is_text ? config_strdup(config, text) : NULL);
-}
-
-void
-config_fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base)
-{
-	size_t count;
-	const struct option *rows = config_options(&count);
-	for (size_t i = 0; i < count; i++) {
-		const struct option *row = &rows[i];
-		bool is_ours = kind == OPTION_IN_PASSENGER ? row->sections == OPTION_IN_PASSENGER
-		                                           : (row->sections & kind) != 0;
-		if (!is_ours || row->offset == OPTION_NO_FIELD || section->lines[i] != 0)
-			continue;
-		if (kind == OPTION_IN_APP && reading->passenger.lines[i] != 0 &&
-		    (row->sections & OPTION_IN_PASSENGER) != 0)
-			option_copy(row, base, &reading->defaults);
-		else if (row->default_text != NULL)
-			store_default(reading->config, row, base);
-	}
-}
-
 /* --- listeners ------------------------------------------------------------------- */
 
 static bool
@@ -111,14 +70,14 @@ static bool
 check_same_address(struct config_reading *reading, size_t index)
 {
 	const struct config_reading_listener *listener = &reading->listeners[index];
-	uint32_t line = line_of(&listener->section, "address", OPTION_IN_LISTENER);
+	uint32_t line = config_line(&listener->section, "address", OPTION_IN_LISTENER);
 	char address[128], other[128];
 	config_address_text(&listener->listener->address, address);
 	if (listener->listener->address.family != CONFIG_ADDRESS_UNIX && listener->listener->address.port == 0)
 		return true;
 	for (size_t i = 0; i < index; i++) {
 		const struct config_section *before = &reading->listeners[i].section;
-		uint32_t line_before = line_of(before, "address", OPTION_IN_LISTENER);
+		uint32_t line_before = config_line(before, "address", OPTION_IN_LISTENER);
 		config_address_text(&reading->listeners[i].listener->address, other);
 		if (strcmp(address, other) != 0)
 			continue;
@@ -245,7 +204,7 @@ static bool
 check_counts(struct config_reading *reading, const struct config_reading_app *app)
 {
 	const struct app_config *of = app->app;
-	uint32_t line = line_of(&app->section, "min_instances", OPTION_IN_APP);
+	uint32_t line = config_line(&app->section, "min_instances", OPTION_IN_APP);
 	if (of->max_instances > 0 && of->min_instances > of->max_instances)
 		return config_fail(reading, line, app->section.title,
 		                   "min_instances = %lld is more than max_instances = %lld",
@@ -408,7 +367,7 @@ config_resolve(struct config_reading *reading)
 		return true;
 	}
 	if (config->max_port_range != 0 && config->min_port_range > config->max_port_range)
-		return config_fail(reading, line_of(&reading->passenger, "min_port_range", OPTION_IN_PASSENGER),
+		return config_fail(reading, config_line(&reading->passenger, "min_port_range", OPTION_IN_PASSENGER),
 		                   "min_port_range", "is more than max_port_range = %lld",
 		                   (long long)config->max_port_range);
 	if (!add_listeners_of_command_line(reading) || !add_app_of_command_line(reading) ||

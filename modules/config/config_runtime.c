@@ -10,13 +10,6 @@
 
 enum { SENTENCE_BYTES = 512 };
 
-static uint32_t
-line_of(const struct config_section *section, const char *name, unsigned kind)
-{
-	uint32_t line = section->lines[config_row(name, kind)];
-	return line != 0 ? line : section->line;
-}
-
 static bool
 check_runtime(struct config_reading *reading, const struct config_reading_runtime *runtime, size_t built_in)
 {
@@ -113,7 +106,7 @@ check_variables(struct config_reading *reading, const struct config_reading_app 
 			own = own || strcmp(app->section.env[j].name, given[i].variable) == 0;
 		if (own || of->readiness == (int)given[i].gives || !uses(of, given[i].variable))
 			continue;
-		return config_fail_value(reading, line_of(command_section, "command", kind), STR("command"),
+		return config_fail_value(reading, config_line(command_section, "command", kind), STR("command"),
 		                         str_from(of->command), "$%s is there only with readiness = %s",
 		                         given[i].variable, given[i].readiness);
 	}

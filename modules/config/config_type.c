@@ -17,8 +17,7 @@ enum { LIST_BYTES = 256, SENTENCE_BYTES = 512 };
 static uint32_t
 line_of(const struct config_reading_app *app, const char *name)
 {
-	uint32_t line = app->section.lines[config_row(name, OPTION_IN_APP)];
-	return line != 0 ? line : app->section.line;
+	return config_line(&app->section, name, OPTION_IN_APP);
 }
 
 static bool

@@ -57,13 +57,6 @@ find_group(const char *text, uint32_t *gid)
 	return true;
 }
 
-static uint32_t
-line_of(const struct config_section *section, const char *name, unsigned kind)
-{
-	uint32_t line = section->lines[config_row(name, kind)];
-	return line != 0 ? line : section->line;
-}
-
 static bool
 fail_no_account(struct config_reading *reading, uint32_t line, const char *option, const char *text, const char *kind)
 {
@@ -81,7 +74,7 @@ resolve_default_user(struct config_reading *reading, uint32_t *uid, uint32_t *gi
 	bool has_gid = false;
 	if (!find_user(config->default_user, uid, gid, &has_gid)) {
 		if (strcmp(config->default_user, "nobody") != 0)
-			return fail_no_account(reading, line_of(section, "default_user", OPTION_IN_PASSENGER),
+			return fail_no_account(reading, config_line(section, "default_user", OPTION_IN_PASSENGER),
 			                       "default_user", config->default_user, "user");
 		/* A container without a passwd file: the number is the same everywhere. */
 		*uid = NOBODY;
@@ -89,10 +82,10 @@ resolve_default_user(struct config_reading *reading, uint32_t *uid, uint32_t *gi
 	if (!has_gid)
 		*gid = NOBODY;
 	if (config->default_group != NULL && !find_group(config->default_group, gid))
-		return fail_no_account(reading, line_of(section, "default_group", OPTION_IN_PASSENGER), "default_group",
-		                       config->default_group, "group");
+		return fail_no_account(reading, config_line(section, "default_group", OPTION_IN_PASSENGER),
+		                       "default_group", config->default_group, "group");
 	if (*uid == 0)
-		return config_fail_value(reading, line_of(section, "default_user", OPTION_IN_PASSENGER),
+		return config_fail_value(reading, config_line(section, "default_user", OPTION_IN_PASSENGER),
 		                         STR("default_user"), str_from(config->default_user),
 		                         "expected a user that is not root");
 	return true;
@@ -118,7 +111,7 @@ static bool
 resolve_written_user(struct config_reading *reading, struct config_reading_app *app)
 {
 	struct app_config *of = app->app;
-	uint32_t line = line_of(&app->section, "user", OPTION_IN_APP);
+	uint32_t line = config_line(&app->section, "user", OPTION_IN_APP);
 	bool has_gid = false;
 	if (!find_user(of->user, &of->uid, &of->gid, &has_gid))
 		return fail_no_account(reading, line, "user", of->user, "user");
@@ -152,7 +145,7 @@ static bool
 resolve_group(struct config_reading *reading, struct config_reading_app *app)
 {
 	struct app_config *of = app->app;
-	uint32_t line = line_of(&app->section, "group", OPTION_IN_APP);
+	uint32_t line = config_line(&app->section, "group", OPTION_IN_APP);
 	struct stat status;
 	if (strcmp(of->group, CONFIG_GROUP_OF_STARTUP_FILE) != 0)
 		return find_group(of->group, &of->gid) || fail_no_account(reading, line, "group", of->group, "group");
@@ -203,17 +196,18 @@ resolve_app_of_user(struct config_reading *reading, struct config_reading_app *a
 	of->gid = getegid();
 	uint32_t uid = of->uid;
 	if (of->user != NULL && !find_user(of->user, &uid, &gid, &has_gid))
-		return fail_no_account(reading, line_of(&app->section, "user", OPTION_IN_APP), "user", of->user, "user");
+		return fail_no_account(reading, config_line(&app->section, "user", OPTION_IN_APP), "user", of->user,
+		                       "user");
 	if (uid != of->uid)
-		return config_fail_value(reading, line_of(&app->section, "user", OPTION_IN_APP), STR("user"),
+		return config_fail_value(reading, config_line(&app->section, "user", OPTION_IN_APP), STR("user"),
 		                         str_from(of->user),
 		                         "only root can run an application as another user; start passenger as root");
 	gid = of->gid;
 	if (of->group != NULL && strcmp(of->group, CONFIG_GROUP_OF_STARTUP_FILE) != 0 && !find_group(of->group, &gid))
-		return fail_no_account(reading, line_of(&app->section, "group", OPTION_IN_APP), "group", of->group,
+		return fail_no_account(reading, config_line(&app->section, "group", OPTION_IN_APP), "group", of->group,
 		                       "group");
 	if (gid != of->gid)
-		return config_fail_value(reading, line_of(&app->section, "group", OPTION_IN_APP), STR("group"),
+		return config_fail_value(reading, config_line(&app->section, "group", OPTION_IN_APP), STR("group"),
 		                         str_from(of->group),
 		                         "only root can run an application in another group; start passenger as root");
 	return true;
@@ -224,7 +218,7 @@ static bool
 check_balancer_user(struct config_reading *reading)
 {
 	const struct config *config = reading->config;
-	uint32_t line = line_of(&reading->passenger, "user", OPTION_IN_PASSENGER), uid, gid;
+	uint32_t line = config_line(&reading->passenger, "user", OPTION_IN_PASSENGER), uid, gid;
 	bool has_gid;
 	if (config->user == NULL)
 		return true;
@@ -245,7 +239,7 @@ static bool
 resolve_hook_user(struct config_reading *reading)
 {
 	struct config *config = reading->config;
-	uint32_t line = line_of(&reading->passenger, "hook_user", OPTION_IN_PASSENGER);
+	uint32_t line = config_line(&reading->passenger, "hook_user", OPTION_IN_PASSENGER);
 	bool has_gid = false;
 	if (config->hook_user == NULL)
 		return true;
@@ -278,8 +272,8 @@ resolve_listener(struct config_reading *reading, struct config_reading_listener 
 	struct listener_config *of = listener->listener;
 	bool privileged = reading->source->privileged, has_gid;
 	uint32_t gid;
-	uint32_t owner_line = line_of(&listener->section, "owner", OPTION_IN_LISTENER);
-	uint32_t group_line = line_of(&listener->section, "group", OPTION_IN_LISTENER);
+	uint32_t owner_line = config_line(&listener->section, "owner", OPTION_IN_LISTENER);
+	uint32_t group_line = config_line(&listener->section, "group", OPTION_IN_LISTENER);
 	if (of->owner != NULL && !find_user(of->owner, &of->uid, &gid, &has_gid))
 		return fail_no_account(reading, owner_line, "owner", of->owner, "user");
 	if (of->owner != NULL && !privileged && of->uid != geteuid())

@@ -99,6 +99,13 @@ bool config_fail(struct config_reading *reading, uint32_t line, const char *subj
 bool config_fail_value(struct config_reading *reading, uint32_t line, struct str name, struct str value,
                        const char *format, ...) printf_like(5, 6);
 
+/* --- sections that were read --------------------------------------------------- */
+
+/* Where an option of a section is given, else the section itself; 0: not in the ini. */
+uint32_t config_line(const struct config_section *section, const char *name, unsigned kind);
+/* What the section leaves out, from [passenger]'s defaults for all, else from the row. */
+void config_fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base);
+
 /* --- table --------------------------------------------------------------------- */
 
 /* Rows that only canonical text has: id, uid, … */
@@ -156,8 +163,6 @@ bool config_has_option(const struct config_reading *reading, struct str name, co
 /* Everything after the last line. */
 bool config_resolve(struct config_reading *reading) must_check;
 bool config_resolve_canonical(struct config_reading *reading) must_check;
-/* What the section leaves out, from [passenger]'s defaults for all, else from the row. */
-void config_fill_in(struct config_reading *reading, const struct config_section *section, unsigned kind, void *base);
 /* resolve's parts, each with a file of its own. */
 bool config_resolve_runtimes(struct config_reading *reading) must_check;
 /* What the type gives to the application: command, readiness, concurrency.  *section: the runtime's; NULL: built in. */
