@@ -17,7 +17,27 @@ struct group *
 pool_group_of(struct pool *pool, const struct app_config *app)
 {
 	struct group *group = pool_group(pool, app->id);
-	return group != NULL && is_same(group, app) ? group : NULL;
+	if (group == NULL || is_same(group, app))
+		return group;
+	/* Its requests of before are still on their way. */
+	list_each (&pool->groups, node) {
+		group = container_of(node, struct group, node);
+		if (group->app->id == app->id && is_same(group, app))
+			return group;
+	}
+	return NULL;
+}
+
+/* Answers to what was asked for with this id, by whichever group, come here. */
+static void
+group_take_answers(struct group *group)
+{
+	struct group **place = &group->pool->by_app[group->app->id];
+	if (*place != NULL && *place != group) {
+		group->spawning += (*place)->spawning;
+		(*place)->spawning = 0;
+	}
+	*place = group;
 }
 
 static void
@@ -27,6 +47,7 @@ group_set_app(struct group *group, const struct app_config *app)
 	config_retain(app->config);
 	group->app = app;
 	config_release(before);
+	group_take_answers(group);
 	group->closes_ms = 0;
 	timer_cancel(group->pool->loop, &group->closing);
 	struct list *enabled = &group->processes[PROCESS_ENABLED];
@@ -69,7 +90,8 @@ group_closing_due(struct timer *timer)
 	const struct config *config = group->app->config;
 	struct list_node *node;
 	uint32_t members = 0;
-	if (config == NULL || config->requests == 0 || group->closes_ms <= group->pool->loop->now_ms) {
+	if (config == NULL || config->requests == 0 || group->closes_ms <= group->pool->loop->now_ms ||
+	    group_size(group) == 0) {
 		group_fail_queue(group, SESSION_STOPPED);
 		group_end_oob(group);
 		while ((node = list_first(&group->processes[PROCESS_WARMING])) != NULL ||
@@ -122,13 +144,8 @@ group_new(struct pool *pool, const struct app_config *app)
 	group->generation = atomic_load_explicit(&group->board->generation, memory_order_relaxed);
 	group->roll = atomic_load_explicit(&group->board->roll, memory_order_relaxed);
 	group->roll_size = atomic_load_explicit(&group->board->roll_size, memory_order_relaxed);
-	/* Answers to what the one before has asked for come here. */
-	if (pool->by_app[app->id] != NULL) {
-		group->spawning = pool->by_app[app->id]->spawning;
-		pool->by_app[app->id]->spawning = 0;
-	}
+	group_take_answers(group);
 	list_append(&pool->groups, &group->node);
-	pool->by_app[app->id] = group;
 }
 
 /* The idlest go until the rest has room. */
@@ -155,8 +172,7 @@ pool_configure(struct pool *pool, const struct config *config)
 	}
 	for (size_t i = 0; i < config->app_count; i++) {
 		const struct app_config *app = config->apps[i];
-		struct group *group = pool_group(pool, app->id);
-		if (app->enabled && (group == NULL || !is_same(group, app)))
+		if (app->enabled && pool_group_of(pool, app) == NULL)
 			group_new(pool, app);
 	}
 	if (pool->state != POOL_SERVING)

@@ -544,7 +544,8 @@ request_session_event(struct session *session, enum session_event event)
 		tunnel_end(request);
 		return;
 	case SESSION_STOPPED:
-		request_fail(request, REQUEST_END_STOPPING, 503, "The server is stopping.");
+		request_fail(request, REQUEST_END_STOPPING, 503,
+		             "The server is stopping, or this application has just been taken out or changed.");
 		return;
 	}
 }

@@ -152,6 +152,36 @@ def test_another_type(box):
     wait_until(lambda: not pids(p) & before, 10, 'the old process')
 
 
+def test_another_type_again_and_again(box):
+    """Who waits for a process that will never come is told at once; who is at a body is finished by the old process;
+    and nothing of it is left over: the pool has the processes that it should have."""
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    before = pids(p)
+    root, command = box.program()
+    types = [dict(site.apps['one']), {'root': root, 'type': 'command', 'command': command, 'host': 'one.test'},
+             {'root': box.folder('ruby', 'boot_hang'), 'type': 'ruby', 'host': 'one.test'}]
+    with p.connect(30) as body, p.connect(30) as waiting:
+        body.start('POST', '/', {'Content-Length': '3'}, host='one.test')
+        site.apps['one'] = types[1]
+        site.reload()
+        wait_until(lambda: site.get('one', path='/hello').status == 200, 10, 'the program')
+        body.send(b'abc')
+        assert body.response().status == 200
+        wait_until(lambda: not pids(p) & before, 10, 'the old process')
+        site.apps['one'] = types[2]
+        site.reload()
+        waiting.start('GET', '/hello', host='one.test')
+        wait_until(lambda: p.group('one')['queued'] == 1, 10, 'one waits')
+        for kind in (1, 0, 1, 2, 1):
+            site.apps['one'] = types[kind]
+            site.reload()
+        assert waiting.response().status == 503
+    wait_until(lambda: p.rolled(1, 'one') and p.group('one')['processes_spawning'] == 0, 20, 'one process')
+    assert site.get('one', path='/hello').status == 200
+
+
 def test_disabled_and_enabled(box):
     site = Site(box)
     site.add('one')

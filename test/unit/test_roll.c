@@ -477,6 +477,54 @@ test_who_does_not_finish(void **state)
 	assert_null(pool_group(&fake_pool, 0));
 }
 
+/* Another type, and back before it has begun: whoever waits hears at once that it waits in vain. */
+static void
+test_another_protocol(void **state)
+{
+	static struct app_type other;
+	static struct app_config app;
+	struct process *a = fake_attach(0, 1);
+	(void)state;
+	struct fake_session *running = fake_take(0, GROUP_TAKEN);
+	other = *fake_apps[0].type;
+	other.protocol = other.protocol == APP_PROTOCOL_HTTP ? APP_PROTOCOL_SESSION : APP_PROTOCOL_HTTP;
+	for (unsigned i = 0; i < FAKE_APPS; i++)
+		fake_apps[i].config = &fake_config;
+	fake_config.users = 1 + FAKE_APPS;
+	fake_config.requests = 2;
+	app = fake_apps[0];
+	app.config = &after;
+	app.type = &other;
+	apps_after[0] = &app;
+	after = (struct config){.max_pool_size = 100,
+	                        .max_concurrent_spawns = 4,
+	                        .apps = apps_after,
+	                        .app_count = 1,
+	                        .users = 100,
+	                        .requests = 1};
+	pool_configure(&fake_pool, &after);
+	fake_settle();
+	assert_ptr_not_equal(fake_group(0), a->group);
+	assert_ptr_equal(pool_group_of(&fake_pool, &fake_apps[0]), a->group);
+	struct fake_session *waiting = fake_take(0, GROUP_WAITS);
+	fake_settle();
+	assert_int_equal(fake_pool.spawning, 1);
+	fake_config.users = 100;
+	pool_configure(&fake_pool, &fake_config);
+	fake_settle();
+	assert_ptr_equal(fake_group(0), a->group);
+	fake_pass(POOL_CLOSING_MS);
+	fake_assert_event(waiting, SESSION_STOPPED);
+	assert_int_equal(fake_pool.spawning, fake_group(0)->spawning);
+	pool_spawn_failed(&fake_pool, 0, false, STR("id\n"), 0);
+	assert_int_equal(fake_pool.spawning, 0);
+	after.requests = 0;
+	fake_pass(1000);
+	assert_int_equal(fake_pool.groups.count, FAKE_APPS);
+	session_end(&running->session);
+	fake_assert_on(fake_take(0, GROUP_TAKEN), a);
+}
+
 #define pool_test(name) cmocka_unit_test_setup_teardown(name, set_up, fake_tear_down)
 
 int
@@ -500,6 +548,7 @@ main(void)
 		pool_test(test_a_drain_outlives_a_balancer),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
+		pool_test(test_another_protocol),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
