@@ -307,6 +307,9 @@ supervisor_end(struct supervisor *supervisor, uint64_t within_ms)
 {
 	switch (supervisor->state) {
 	case SUPERVISOR_STARTING:
+		/* it has nothing yet that could be finished */
+		within_ms = within_ms < SUPERVISOR_UNBORN_MS ? within_ms : SUPERVISOR_UNBORN_MS;
+		/* fall through */
 	case SUPERVISOR_SERVING:
 		supervisor_move(supervisor, SUPERVISOR_ENDING);
 		break;

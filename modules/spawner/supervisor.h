@@ -18,6 +18,7 @@
 enum {
 	SUPERVISOR_BEAT_MAX_MS = 10000,
 	SUPERVISOR_CHECK_MS = 1000,
+	SUPERVISOR_UNBORN_MS = 2000, /* one that does not serve yet ends within that time */
 	SUPERVISOR_EARLY_MS = 1000,  /* died so soon: the next one waits longer */
 	SUPERVISOR_STEADY_MS = 5000, /* lived so long: all is forgiven */
 	SUPERVISOR_BACKOFF_MIN_MS = 100,

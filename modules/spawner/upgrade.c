@@ -123,9 +123,11 @@ upgrade_cancel(struct spawner *spawner, const char *why)
 	image_release();
 	if (upgrade->state == UPGRADE_CHECKING)
 		child_signal_group(&upgrade->child, SIGKILL);
-	if (upgrade->state == UPGRADE_CHECKING || upgrade->state == UPGRADE_GOING)
+	/* it serves as ever; what it says has waited */
+	if (upgrade->state == UPGRADE_TAKING_OVER)
+		supervisor_listen(&spawner->before, true);
+	if (upgrade->state != UPGRADE_NONE)
 		refuse(spawner, why);
-	upgrade->state = UPGRADE_NONE;
 }
 
 /* --- the check ----------------------------------------------------------------------------- */

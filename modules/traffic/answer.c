@@ -198,6 +198,17 @@ head_begin(struct traffic *traffic)
 	return (struct head_writer){.out = traffic->head, .cap = sizeof(traffic->head)};
 }
 
+/* Nobody serves on this connection any more: the server stops, or the door's process is on its way out. */
+static bool
+answer_is_last(const struct request *request)
+{
+	const struct listener *listener = request->client->listener;
+	return listener == NULL || request->traffic->state == TRAFFIC_DRAINING ||
+	       (listener->kind == LISTENER_DOOR &&
+	        /* by whichever balancer */
+	        atomic_load_explicit(&listener->process->shared->state, memory_order_relaxed) == SCOREBOARD_DETACHED);
+}
+
 /* How the client gets the body, and whether its connection goes on after it (RFC 9112 section 6.3, 9.3). */
 static void
 answer_choose_framing(struct request *request, const struct http_response *response)
@@ -205,8 +216,7 @@ answer_choose_framing(struct request *request, const struct http_response *respo
 	request->down_framing = response->framing;
 	if (response->framing == HTTP_FRAMING_CHUNKED || response->framing == HTTP_FRAMING_CLOSE)
 		request->down_framing = request->minor > 0 ? HTTP_FRAMING_CHUNKED : HTTP_FRAMING_CLOSE;
-	if (request->down_framing == HTTP_FRAMING_CLOSE || !upload_complete(request) ||
-	    request->traffic->state == TRAFFIC_DRAINING || request->client->listener == NULL)
+	if (request->down_framing == HTTP_FRAMING_CLOSE || !upload_complete(request) || answer_is_last(request))
 		request->keep_alive = false;
 }
 
@@ -263,7 +273,7 @@ static struct str
 answer_head_of_ours(struct request *request, uint16_t status, struct str type, struct str extra, uint64_t length)
 {
 	struct head_writer head = head_begin(request->traffic);
-	if (request->client->listener == NULL || request->traffic->state == TRAFFIC_DRAINING)
+	if (answer_is_last(request))
 		request->keep_alive = false;
 	request->status = status;
 	put_status(&head, status, http_reason(status));

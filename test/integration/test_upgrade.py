@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -296,6 +297,37 @@ run ->(env) {
             upgrade(p)
             wait_alone(p)
     assert p.group()['processes'] and sum(x['errors'] for x in p.processes()) == 0
+
+
+def test_stopped_while_it_takes_over(box, shop):
+    """The one before still serves then: what it has is finished, and who waits for the upgrade is told."""
+    p = shop
+    running = p.hold(1, '/?%d', 2)
+    wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 1, 5, 'a request')
+    slow = broken.broken(box, 'balance_command', 'hang')
+    command = [passenger.BIN, 'upgrade', '--instance-dir', p.instance_dir, '--binary', slow]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waits:
+        wait_until(lambda: exe(p) == slow, 10, 'the new program')
+        assert box.run('stop', '--instance-dir', p.instance_dir, timeout=60).returncode == 0
+        assert running[0].response().status == 200
+        running[0].close()
+        assert waits.wait(10) == 1 and 'passenger is stopping' in waits.stderr.read()
+    p.wait_exit()
+
+
+def test_a_door_in_the_overlap(box, shop):
+    """A restart that the new balancer begins: who is at a door of the one before is told to come no more."""
+    p = shop
+    doors = p.doors()
+    with doors[0].connect() as running:
+        running.start('GET', '/?2', doors[0].headers())
+        wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 1, 5, 'a request')
+        upgrade(p)
+        assert box.run('restart', 'main', '--instance-dir', p.instance_dir).returncode == 0
+        wait_until(lambda: p.process(doors[0].pid)['state'] != 'enabled', 10, 'it has left rotation')
+        answer = running.response()
+        assert answer.status == 200 and answer.closes
+    wait_until(lambda: p.rolled(3), 20, 'three new ones')
 
 
 @pytest.mark.parametrize('who', ['the new one', 'the one before'])
