@@ -272,7 +272,7 @@ const struct app_config *config_app_by_id(const struct config *config, uint32_t 
 bool config_check_env_name(struct str text);
 
 /* Of a file or folder that a relative path means from root; false: too long. */
-bool app_config_path(const struct app_config *app, const char *path, char *out, size_t out_size) must_check;
+bool app_config_path(const char *root, const char *path, char *out, size_t out_size) must_check;
 
 /* Value of a type's own option (type->options[index]); "" when none. A BOOL's is "on" or "off". */
 const char *app_config_type_value(const struct app_config *app, size_t index);

@@ -213,8 +213,7 @@ app_config_preloads(const struct app_config *app)
 }
 
 bool
-app_config_path(const struct app_config *app, const char *path, char *out, size_t out_size)
+app_config_path(const char *root, const char *path, char *out, size_t out_size)
 {
-	return path[0] == '/' ? str_format(out, out_size, "%s", path)
-	                      : str_format(out, out_size, "%s/%s", app->root, path);
+	return path[0] == '/' ? str_format(out, out_size, "%s", path) : str_format(out, out_size, "%s/%s", root, path);
 }

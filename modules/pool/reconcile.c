@@ -17,15 +17,11 @@ struct group *
 pool_group_of(struct pool *pool, const struct app_config *app)
 {
 	struct group *group = pool_group(pool, app->id);
-	if (group == NULL || is_same(group, app))
-		return group;
-	/* Its requests of before are still on their way. */
-	list_each (&pool->groups, node) {
-		group = container_of(node, struct group, node);
-		if (group->app->id == app->id && is_same(group, app))
-			return group;
-	}
-	return NULL;
+	struct list_node *end = &pool->groups.head, *node = end->next;
+	/* Else one whose requests of before are still on their way. */
+	for (; group != NULL && (group->app->id != app->id || !is_same(group, app)); node = node->next)
+		group = node != end ? container_of(node, struct group, node) : NULL;
+	return group;
 }
 
 /* Answers to what was asked for with this id, by whichever group, come here. */
@@ -89,9 +85,9 @@ group_closing_due(struct timer *timer)
 	struct group *group = container_of(timer, struct group, closing);
 	const struct config *config = group->app->config;
 	struct list_node *node;
-	uint32_t members = 0;
-	if (config == NULL || config->requests == 0 || group->closes_ms <= group->pool->loop->now_ms ||
-	    group_size(group) == 0) {
+	bool unused = config == NULL || config->requests == 0;
+	uint32_t members = group_waiting(group) + group->spawning;
+	if (unused || group->closes_ms <= group->pool->loop->now_ms || group_size(group) == 0) {
 		group_fail_queue(group, SESSION_STOPPED);
 		group_end_oob(group);
 		while ((node = list_first(&group->processes[PROCESS_WARMING])) != NULL ||
@@ -100,8 +96,7 @@ group_closing_due(struct timer *timer)
 	}
 	for (int state = 0; state < PROCESS_STATE_N; state++)
 		members += group->processes[state].count;
-	if (members == 0 && group->spawning == 0 && group_waiting(group) == 0 &&
-	    (config == NULL || config->requests == 0))
+	if (members == 0 && unused)
 		group_end(group);
 	else
 		timer_set(group->pool->loop, timer, POOL_CLOSING_MS);

@@ -87,6 +87,7 @@ save_apps(struct spawner *spawner, struct state_writer *writer)
 		state_put(writer, &carry_app_table, &part);
 		state_put(writer, &carry_attempts_table, &workers->attempts[id]);
 		state_put(writer, &carry_maintenance_table, &workers->maintenance[id]);
+		state_put(writer, &carry_root_table, &workers->roots[id]);
 		state_put(writer, &carry_restart_table, &spawner->restart_files.apps[id]);
 		state_put(writer, &carry_evidence_table, &spawner->evidence.records[id]);
 		state_end(writer);

@@ -225,6 +225,7 @@ restore_app(struct carry *carry, struct spawner *spawner, struct str record)
 	spawner->workers.generations[part.id] = part.generation;
 	if (!state_take(&carry->reader, record, &carry_attempts_table, &spawner->workers.attempts[part.id]) ||
 	    !state_take(&carry->reader, record, &carry_maintenance_table, &spawner->workers.maintenance[part.id]) ||
+	    !state_take(&carry->reader, record, &carry_root_table, &spawner->workers.roots[part.id]) ||
 	    !state_take(&carry->reader, record, &carry_restart_table, &seen) ||
 	    !state_take(&carry->reader, record, &carry_evidence_table, &spawner->evidence.records[part.id]))
 		return false;

@@ -153,6 +153,9 @@ const struct state_table carry_client_table = STATE_TABLE(client_fields);
 static const struct state_field maintenance_fields[] = {{.name = "maintenance", .kind = STATE_BUF}};
 const struct state_table carry_maintenance_table = STATE_TABLE(maintenance_fields);
 
+static const struct state_field root_fields[] = {{.name = "root", .kind = STATE_BUF}};
+const struct state_table carry_root_table = STATE_TABLE(root_fields);
+
 static const struct state_field text_fields[] = {{.name = "text", .kind = STATE_BUF}};
 const struct state_table carry_text_table = STATE_TABLE(text_fields);
 
@@ -180,7 +183,7 @@ CARRIED(sizeof(struct control_client), 136);
 CARRIED(sizeof(struct config_source), 64);
 CARRIED(sizeof(struct snapshot_source), 360);
 CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(workers.sinks) - PART(workers.maintenance) -
-                PART(workers.chosen),
+                PART(workers.roots) - PART(workers.chosen),
         4504);
 /* not carried: chosen, without which there may be one try more; crowd_ms, which is forgotten after a second; hooks and evidence that is being taken, whose end is waited
  * for; cgroups, which are found where they are */

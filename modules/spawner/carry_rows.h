@@ -43,6 +43,7 @@ extern const struct state_table carry_supervisor_table;
 extern const struct state_table carry_app_table;
 extern const struct state_table carry_attempts_table;
 extern const struct state_table carry_maintenance_table;
+extern const struct state_table carry_root_table;
 extern const struct state_table carry_restart_table;
 extern const struct state_table carry_evidence_table;
 extern const struct state_table carry_slot_table;

@@ -116,13 +116,14 @@ set_identity(struct plan *plan, uint32_t uid, uint32_t gid, const struct account
 
 /* What the original gives, under its names. */
 static void
-add_ours(struct plan_draft *draft, const struct app_config *app, const struct account *account)
+add_ours(struct plan_draft *draft, const struct worker *worker, const struct account *account)
 {
 	static const char *const env_names[] = {"RAILS_ENV", "RACK_ENV", "WSGI_ENV", "NODE_ENV", "PASSENGER_APP_ENV"};
 	static const char *const base_names[] = {"RAILS_RELATIVE_URL_ROOT", "RACK_BASE_URI"};
+	const struct app_config *app = worker->app;
 
 	add_account(draft, app, account);
-	add_variable(draft, app, "PWD", app->root);
+	add_variable(draft, app, "PWD", workers_root(worker->table, app));
 	for (size_t i = 0; i < array_count(env_names); i++)
 		add_variable(draft, app, env_names[i], app->app_env);
 	add_variable(draft, app, "IN_PASSENGER", "1");
@@ -167,7 +168,7 @@ add_variables(struct plan_draft *draft, const struct worker *worker, const struc
 
 	add_path(draft, app);
 	draft->head.soft_count = draft->head.variable_count;
-	add_ours(draft, app, account);
+	add_ours(draft, worker, account);
 	if (app->type->takes_command) {
 		add_variable(draft, app, "PASSENGER_INTERPRETER", app_config_interpreter(app, word));
 		if (app->startup_file != NULL)
@@ -211,7 +212,8 @@ environment_plan(struct worker *worker, struct plan_draft *draft, char *sentence
 	}
 	find_account(app->uid, &account);
 	str_cut_z(worker->user, sizeof(worker->user), str_from(account.name));
-	plan_draft_init(draft, app->root, app->env_file != NULL ? app->env_file : "", login_shell(app, &account));
+	plan_draft_init(draft, workers_root(worker->table, app), app->env_file != NULL ? app->env_file : "",
+	                login_shell(app, &account));
 	set_identity(&draft->head, app->uid, app->gid, &account);
 	draft->head.readiness = (uint32_t)app->readiness;
 	draft->head.descriptors_soft = worker->table->descriptors_soft;

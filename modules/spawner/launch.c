@@ -161,7 +161,7 @@ launch_add_arguments(struct worker *worker)
 	struct buf *out = &worker->control_out;
 	char number[32];
 
-	add_argument(out, "app_root", app->root);
+	add_argument(out, "app_root", workers_root(worker->table, app));
 	add_argument(out, "startup_file", app->startup_file);
 	add_argument(out, "environment", app->app_env);
 	add_argument(out, "base_uri", app->base_uri);

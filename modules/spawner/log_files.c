@@ -242,7 +242,7 @@ log_files_open_sinks(struct capture_sink *sinks, const struct config *config, ch
 		int fd = -1;
 		sink->bare = app->disable_log_prefix;
 		if (file != NULL) {
-			if (app_config_path(app, file, path, sizeof(path)))
+			if (app_config_path(app->root, file, path, sizeof(path)))
 				fd = open_sink(app, path, error);
 			else
 				str_format(error, LOG_FILES_ERROR_BYTES, "the path of the log %s is too long", file);

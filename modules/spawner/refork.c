@@ -105,5 +105,5 @@ refork_done(struct worker *worker)
 	str_format(why, sizeof(why), "process %d is warm and the preloader now; the others are replaced",
 	           worker->child.pid);
 	preloader_take(worker);
-	restart_begin(spawner, app, false, why);
+	restart_begin(spawner, app, RESTART_WARM, why);
 }

@@ -62,6 +62,7 @@ add_app(struct workers *workers, const struct app_config *app)
 	/* the id may have been another one's */
 	attempts_reset(&workers->attempts[app->id]);
 	buf_free(&workers->maintenance[app->id]);
+	buf_free(&workers->roots[app->id]);
 	memset((void *)&workers->board->groups[app->id], 0, sizeof(workers->board->groups[app->id]));
 }
 
@@ -92,7 +93,7 @@ reconcile_apps(struct spawner *spawner, const struct config *before, struct relo
 		if (!app->enabled)
 			continue;
 		if (had != NULL && had->enabled && !config_same_start(had, app)) {
-			restart_begin(spawner, app, false, "restart, as its options have changed");
+			restart_begin(spawner, app, RESTART_ROLLING, "restart, as its options have changed");
 			counts->changed++;
 			continue;
 		}

@@ -23,10 +23,13 @@ restart_give_up_starts(struct workers *workers, const struct app_config *app, co
 }
 
 void
-restart_begin(struct spawner *spawner, const struct app_config *app, bool at_once, const char *why)
+restart_begin(struct spawner *spawner, const struct app_config *app, enum restart_how how, const char *why)
 {
 	struct workers *workers = &spawner->workers;
+	bool at_once = how == RESTART_AT_ONCE;
 
+	if (how != RESTART_WARM)
+		buf_free(&workers->roots[app->id]);
 	/* who restarts has mended what was wrong: no need to wait */
 	attempts_reset(&workers->attempts[app->id]);
 	workers->generations[app->id]++;
@@ -43,5 +46,5 @@ restart_always(struct spawner *spawner, uint32_t app_id)
 
 	if (app != NULL && app->id < SCOREBOARD_GROUPS && spawner->state <= SPAWNER_SERVING &&
 	    atomic_load(&spawner->board->groups[app->id].always_restart) != 0)
-		restart_begin(spawner, app, true, "restart for a request, as always_restart.txt is there");
+		restart_begin(spawner, app, RESTART_AT_ONCE, "restart for a request, as always_restart.txt is there");
 }

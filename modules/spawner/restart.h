@@ -8,8 +8,11 @@
 
 #include "spawner/core.h"
 
+/* WARM: rolling, with processes forked from one that has served, in the release that it is of. */
+enum restart_how { RESTART_ROLLING, RESTART_AT_ONCE, RESTART_WARM };
+
 /* why: "restart", for the log.  Processes that are just being started are given up: they are of the old one. */
-void restart_begin(struct spawner *spawner, const struct app_config *app, bool at_once, const char *why);
+void restart_begin(struct spawner *spawner, const struct app_config *app, enum restart_how how, const char *why);
 
 /* Processes that are just being started are not any more, except those that a preloader has yet to make and that
  * are of `keep` (NULL: none). */

@@ -54,7 +54,7 @@ watch_folders(struct restart_files *files, const struct app_config *app, const c
 	watched->remote = false;
 	if (statfs(folder, &system) == 0 || statfs(app->root, &system) == 0)
 		for (size_t i = 0; i < array_count(remote_types); i++)
-			watched->remote = watched->remote || (uint32_t)system.f_type == remote_types[i];
+			watched->remote |= (uint32_t)system.f_type == remote_types[i];
 
 	if (files->watch.fd < 0)
 		return;
@@ -71,15 +71,20 @@ watch_folders(struct restart_files *files, const struct app_config *app, const c
 
 /* --- files ----------------------------------------------------------------------- */
 
+/* Of a link: when what it leads to was, of which inotify does not tell. */
 static uint64_t
-modified_ns(const char *folder, const char *name)
+modified_ns(struct restart_watched *watched, const char *folder, const char *name)
 {
-	struct stat stat;
+	struct stat file;
 	char path[PATH_MAX];
 
-	if (!str_format(path, sizeof(path), "%s/%s", folder, name) || lstat(path, &stat) != 0)
+	if (!str_format(path, sizeof(path), "%s/%s", folder, name) || lstat(path, &file) != 0)
 		return 0;
-	return (uint64_t)stat.st_mtim.tv_sec * 1000000000 + (uint64_t)stat.st_mtim.tv_nsec;
+	if (S_ISLNK(file.st_mode)) {
+		watched->remote = true;
+		(void)!stat(path, &file);
+	}
+	return (uint64_t)file.st_mtim.tv_sec * 1000000000 + (uint64_t)file.st_mtim.tv_nsec;
 }
 
 static void
@@ -89,13 +94,13 @@ look(struct restart_files *files, const struct app_config *app)
 	const char *news = NULL;
 	char folder[PATH_MAX];
 
-	if (!app_config_path(app, app->restart_dir, folder, sizeof(folder)))
+	if (!app_config_path(app->root, app->restart_dir, folder, sizeof(folder)))
 		return;
 	identity_see_as(app->uid, app->gid);
 	/* first the watch, then the look: what happens in between is seen twice, not never */
 	watch_folders(files, app, folder);
 	for (size_t i = 0; i < RESTART_FILES_N; i++) {
-		uint64_t now_ns = modified_ns(folder, names[i]);
+		uint64_t now_ns = modified_ns(watched, folder, names[i]);
 		/* the other one only has to be there, see group_restart_always() */
 		if (i == 0 && watched->known && now_ns != 0 && now_ns != watched->modified_ns[i])
 			news = names[i];
@@ -127,12 +132,6 @@ look_at(struct restart_files *files, bool all)
 /* --- when ------------------------------------------------------------------------ */
 
 static void
-settle_due(struct timer *timer)
-{
-	(void)look_at(container_of(timer, struct restart_files, settle), true);
-}
-
-static void
 poll_due(struct timer *timer)
 {
 	struct restart_files *files = container_of(timer, struct restart_files, poll);
@@ -143,6 +142,15 @@ poll_due(struct timer *timer)
 		files->all_ms = now_ms + rate_ms;
 	bool often = look_at(files, all) && rate_ms > RESTART_FILES_REMOTE_MS;
 	timer_set(files->loop, timer, often ? RESTART_FILES_REMOTE_MS : files->all_ms - now_ms);
+}
+
+static void
+settle_due(struct timer *timer)
+{
+	struct restart_files *files = container_of(timer, struct restart_files, settle);
+
+	files->all_ms = 0;
+	poll_due(&files->poll);
 }
 
 /* Of files only ours are meant, and the link that `root` may be. */

@@ -1,7 +1,7 @@
 /*
  * restart_files: sees when somebody touches an application's restart.txt, and
  * whether there is an always_restart.txt: at once by inotify, or when they are looked at: once a
- * second where inotify sees nothing (NFS, FUSE), and every stat_throttle_rate whatever it sees.  The
+ * second where inotify sees nothing (NFS, FUSE, what a link leads to), and every stat_throttle_rate whatever it sees.  The
  * files are never opened, and looked for with the application's own rights: a
  * link in its folder leads nowhere that it could not go itself.
  */
@@ -20,7 +20,7 @@ enum {
 };
 
 struct restart_watched {
-	bool remote;                           /* on NFS or the like: looked at once a second */
+	bool remote;                           /* on NFS or the like, or a link: looked at once a second */
 	bool known;                            /* stamps are of this application: what differs is news */
 	int watches[RESTART_FOLDERS_N];        /* 0: none */
 	uint64_t modified_ns[RESTART_FILES_N]; /* 0: not there */

@@ -114,7 +114,7 @@ restart_file_touched(struct restart_files *files, const struct app_config *app, 
 
 	str_format(why, sizeof(why), "restart, as %s was touched", name);
 	if (spawner->state <= SPAWNER_SERVING)
-		restart_begin(spawner, app, false, why);
+		restart_begin(spawner, app, RESTART_ROLLING, why);
 }
 
 /* --- signals ------------------------------------------------------------ */

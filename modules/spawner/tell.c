@@ -122,11 +122,11 @@ tell_long_text(struct spawner *spawner, uint32_t app_id, enum message_long_text 
 
 /* As the application's user: what he could not show himself is not shown.  -1 and errno. */
 static int
-open_as_user(const struct app_config *app, const char *file, int flags)
+open_as_user(struct spawner *spawner, const struct app_config *app, const char *file, int flags)
 {
 	char path[PATH_MAX];
 
-	if (!app_config_path(app, file, path, sizeof(path))) {
+	if (!app_config_path(workers_root(&spawner->workers, app), file, path, sizeof(path))) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -147,7 +147,7 @@ tell_error_page(struct spawner *spawner, const struct app_config *app)
 	ssize_t len = 0;
 
 	if (file != NULL) {
-		int fd = open_as_user(app, file, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+		int fd = open_as_user(spawner, app, file, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 		len = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 		if (len < 0 || len > MESSAGE_LONG_TEXT_BYTES) {
 			log_error("application %s: custom_error_page %s can not be used: %s; passenger's own page is "
@@ -168,9 +168,9 @@ tell_error_page(struct spawner *spawner, const struct app_config *app)
  * leads where he could not go himself.
  */
 static int
-open_static_files_dir(const struct app_config *app)
+open_static_files_dir(struct spawner *spawner, const struct app_config *app)
 {
-	return app->static_files ? open_as_user(app, app->static_files_dir, O_PATH | O_DIRECTORY) : -1;
+	return app->static_files ? open_as_user(spawner, app, app->static_files_dir, O_PATH | O_DIRECTORY) : -1;
 }
 
 void
@@ -183,7 +183,7 @@ void
 tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once)
 {
 	const struct app_config *app = config_app_by_id(spawner->config, app_id);
-	int folder_fd = app != NULL ? open_static_files_dir(app) : -1;
+	int folder_fd = app != NULL ? open_static_files_dir(spawner, app) : -1;
 	struct message message;
 
 	message_init(&message, MESSAGE_RESTART);

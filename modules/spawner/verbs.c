@@ -140,7 +140,9 @@ do_restart(struct spawner *spawner, const char *name, uint64_t how, struct contr
 			continue;
 		count++;
 		if ((how & CONTROL_RESTART_LOOK) == 0)
-			restart_begin(spawner, app, (how & CONTROL_RESTART_AT_ONCE) != 0, "restart");
+			restart_begin(spawner, app,
+			              (how & CONTROL_RESTART_AT_ONCE) != 0 ? RESTART_AT_ONCE : RESTART_ROLLING,
+			              "restart");
 		else if (!look_at_restart(spawner, app, out))
 			return;
 	}

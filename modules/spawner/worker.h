@@ -167,6 +167,7 @@ struct workers {
 	struct attempts attempts[SCOREBOARD_GROUPS];
 	struct capture_sink sinks[SCOREBOARD_GROUPS]; /* where the output of each application goes */
 	struct buf maintenance[SCOREBOARD_GROUPS];    /* MESSAGE_MAINTENANCE; empty: it is in none */
+	struct buf roots[SCOREBOARD_GROUPS];          /* workers_root(), with its NUL; empty: not looked yet */
 	uint32_t generations[SCOREBOARD_GROUPS];      /* restarts of each application so far */
 	uint32_t chosen[SCOREBOARD_GROUPS]; /* generation in which one was CHOSEN last, plus 1: one try in each */
 };
@@ -176,6 +177,9 @@ void workers_init(struct workers *workers);
 uint32_t workers_count(const struct workers *workers);
 /* Is evidence being taken of one? */
 bool workers_give_evidence(const struct workers *workers);
+/* Where the application's root led at its newest restart, which may be a link to one release of many: a generation's
+ * processes all run the same one. */
+const char *workers_root(struct workers *workers, const struct app_config *app);
 uint32_t workers_of_app(const struct workers *workers, uint32_t app_id, enum worker_state state);
 /* What its newest restart has come to. */
 enum group_roll workers_roll(const struct workers *workers, uint32_t app_id);

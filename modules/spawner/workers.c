@@ -3,9 +3,12 @@
  */
 #include "spawner/worker.h"
 
+#include "spawner/identity.h"
 #include "spawner/ladder.h"
 
+#include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
 
 void
 workers_init(struct workers *workers)
@@ -35,6 +38,23 @@ workers_give_evidence(const struct workers *workers)
 			if (container_of(node, struct worker, node)->evidence != NULL)
 				return true;
 	return false;
+}
+
+const char *
+workers_root(struct workers *workers, const struct app_config *app)
+{
+	struct buf *root = &workers->roots[app->id];
+	char real[PATH_MAX];
+
+	identity_see_as(app->uid, app->gid);
+	/* a release that was cleared away is of no use to anybody */
+	bool there = (root->len > 0 && realpath(root->data, real) != NULL) || realpath(app->root, real) != NULL;
+	identity_see_as(0, 0);
+	if (!there)
+		return app->root;
+	buf_free(root);
+	buf_append(root, real, strlen(real) + 1);
+	return root->data;
 }
 
 uint32_t

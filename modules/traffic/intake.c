@@ -156,11 +156,6 @@ intake_admit_direct(struct request *request, const struct http_request *http)
 		return false;
 	}
 	request_set_app(request, process->group->app);
-	if (process->state == PROCESS_RETIRING) {
-		/* It may end in the middle of it. */
-		request_fail(request, REQUEST_END_PROCESS_GONE, 502, "This process is stopping.");
-		return false;
-	}
 	request->process = process;
 	request->kind = direct_wants_bypass(http) ? SESSION_BYPASS : SESSION_DIRECT;
 	if (request->kind == SESSION_BYPASS && !process->record.bypass) {

@@ -1,9 +1,13 @@
 """restart.txt: seen within a second, without a request; folders and links that come and go."""
 import os
+import shutil
+import signal
 import time
 
+import pytest
+
 from lib.wait import in_time, wait_until
-from test_restart import VERSION, deploy, pids
+from test_restart import VERSION, deploy, pids, restart
 
 
 def start(box, root='ruby', passenger=None, **options):
@@ -74,6 +78,57 @@ def test_a_link_that_moves(box):
     touch(box.path('current', 'tmp', 'restart.txt'))
     assert_seen(p, 1)
     wait_until(lambda: p.get().text.startswith('two'), 20, 'the new release')
+
+
+@pytest.mark.parametrize('method', ('direct', 'smart'))
+def test_a_release_until_the_restart(box, method):
+    """Between the move of the link and the restart all that runs, or is started, is of the old release: processes that
+    are started anew, files that are read late, also after an upgrade and a reload; the whole of it changes at the restart."""
+    late = 'run lambda { |env| load "%s/late.rb"; [200, {}, ["%%s #{$late} #{Dir.pwd} #{$$}"]] }\n'
+    for name in ('one', 'two'):
+        deploy(box, 'here = __dir__\n' + late % '#{here}' % name, name)
+        box.write(name + '/late.rb', '$late = "late %s"\n' % name)
+        box.write(name + '/public/hello.txt', name)
+    os.symlink('one', box.path('current'))
+    p = start(box, 'current', spawn_method=method, static_files='on')
+
+    def assert_release(name):
+        assert p.get('/').text.startswith('%s late %s %s ' % (name, name, box.path(name)))
+        assert p.get('/hello.txt').text == name
+
+    assert_release('one')
+    os.symlink('two', box.path('next'))
+    os.rename(box.path('next'), box.path('current'))
+    assert_release('one')
+    os.kill(int(p.get('/').text.split()[-1]), signal.SIGKILL)
+    assert_release('one')
+    for command in ('reload', 'upgrade'):
+        assert box.run(command, '--instance-dir', p.instance_dir).returncode == 0
+        os.kill(int(p.get('/').text.split()[-1]), signal.SIGKILL)
+        assert_release('one')
+    assert restart(box, p, box.path('current'), '--wait').returncode == 0
+    assert_release('two')
+    if method == 'direct':  # a release that is cleared away is no reason not to start
+        os.symlink('one', box.path('next'))
+        os.rename(box.path('next'), box.path('current'))
+        shutil.rmtree(box.path('two'))
+        os.kill(p.processes()[0]['pid'], signal.SIGKILL)
+        wait_until(lambda: p.get('/', timeout=20).text.startswith('one late one'), 10, 'the release that is there')
+
+
+def test_a_link_as_restart_txt(box):
+    """A touch of what it leads to is seen; whatever stands there, it is looked at and never opened."""
+    deploy(box, VERSION % 'one')
+    shared = box.write('shared/restart.txt', '')
+    p = start(box)
+    os.mkdir(box.path('ruby', 'tmp'))
+    os.symlink(shared, box.path('ruby', 'tmp', 'restart.txt'))
+    assert_seen(p, 1)
+    touch(shared)
+    assert_seen(p, 2, 3)
+    os.unlink(box.path('ruby', 'tmp', 'restart.txt'))
+    os.mkdir(box.path('ruby', 'tmp', 'restart.txt'))
+    assert_seen(p, 3)
 
 
 def test_polled_where_it_may_not_look(box):
