@@ -202,11 +202,10 @@ state_of(const struct scoreboard_process *board, const struct worker *worker)
 {
 	uint32_t state = atomic_load(&board->state);
 
-	if (worker_is_cold(worker))
-		return SCOREBOARD_WARMING;
 	if (atomic_load(&board->serial) != worker->record.serial || state == SCOREBOARD_FREE ||
 	    state >= SCOREBOARD_STATE_N)
-		return SCOREBOARD_ENABLED; /* the balancer has not taken note of it yet */
+		/* the balancer has not taken note of it yet */
+		return worker_is_cold(worker) ? SCOREBOARD_WARMING : SCOREBOARD_ENABLED;
 	return state;
 }
 
