@@ -18,8 +18,8 @@
 static const char help_text[] =
 	"Usage: passenger serve [OPTIONS] [APP_DIR]\n"
 	"\n"
-	"Serves applications until it is told to stop: SIGTERM or SIGINT let requests that have begun\n"
-	"finish, a second one stops at once; SIGHUP reloads the configuration; SIGUSR1 opens logs anew;\n"
+	"Serves applications until it is told to stop: SIGTERM, SIGINT or SIGQUIT let requests that have\n"
+	"begun finish, a second one stops at once; SIGHUP reloads the configuration; SIGUSR1 opens logs anew;\n"
 	"SIGUSR2 lets the program that stands at this one's path take over (see passenger upgrade --help).\n"
 	"\n"
 	"  APP_DIR             the application's directory; its type is found by its files\n"

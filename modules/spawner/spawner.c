@@ -131,7 +131,12 @@ signal_received(struct signals *signals, int number, int32_t sender_pid)
 		break;
 	case SIGTERM:
 	case SIGINT:
-		str_format(who, sizeof(who), "%s from pid %d", number == SIGTERM ? "SIGTERM" : "SIGINT", sender_pid);
+	case SIGQUIT:
+		str_format(who, sizeof(who), "SIG%s from pid %d",
+		           number == SIGTERM  ? "TERM"
+		           : number == SIGINT ? "INT"
+		                              : "QUIT",
+		           sender_pid);
 		ending_stop(spawner, spawner->state >= SPAWNER_DRAINING, who);
 		break;
 	case SIGHUP:
@@ -242,7 +247,7 @@ write_instance(const struct spawner *spawner)
 static bool
 begin_loop(struct spawner *spawner)
 {
-	static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+	static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
 
 	children_init(&spawner->children);
 	spawner->signals.received = signal_received;

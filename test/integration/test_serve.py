@@ -176,7 +176,7 @@ def test_no_new_connections_while_draining(box):
     with p.connect(20) as busy:
         busy.start('GET', '/sleep?ms=1500')
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
-        p.signal(signal.SIGTERM)
+        p.signal(signal.SIGQUIT)  # which is no other than SIGTERM and SIGINT
         wait_until(lambda: client.refuses(front), 5, 'the front listener to close')
         assert busy.response().status == 200
     assert p.wait_exit() == 0
