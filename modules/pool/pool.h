@@ -268,6 +268,8 @@ void group_roll_on(struct group *group);
 void group_replace(struct process *process);
 /* DETACHED under an earlier balancer: it has as long as that one has left it. */
 void process_go_on_draining(struct process *process);
+/* All of them: none has longer than drain_timeout from now on. */
+void group_drain_on(struct group *group);
 /* It has served max_requests, or reached memory_limit. */
 void group_spend(struct process *process);
 /* How many replacements are made at a time. */

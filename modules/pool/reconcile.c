@@ -46,6 +46,7 @@ group_set_app(struct group *group, const struct app_config *app)
 	group_take_answers(group);
 	group->closes_ms = 0;
 	timer_cancel(group->pool->loop, &group->closing);
+	group_drain_on(group);
 	struct list *enabled = &group->processes[PROCESS_ENABLED];
 	uint64_t limit = group_maximum(group);
 	while (limit > 0 && enabled->count > limit)

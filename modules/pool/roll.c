@@ -143,6 +143,14 @@ process_go_on_draining(struct process *process)
 }
 
 void
+group_drain_on(struct group *group)
+{
+	list_each (&group->processes[PROCESS_DETACHED], node) {
+		process_go_on_draining(container_of(node, struct process, node));
+	}
+}
+
+void
 group_spend(struct process *process)
 {
 	struct group *group = process->group;
@@ -172,11 +180,7 @@ group_restart(struct group *group, uint32_t generation, bool at_once)
 	group->roll_size = group->processes[PROCESS_ENABLED].count;
 	group_set_roll(group, ROLL_RUNNING);
 	/* Who drains since before without an end has had as long as it wanted: no more. */
-	list_each (&group->processes[PROCESS_DETACHED], drains) {
-		process = container_of(drains, struct process, node);
-		if (process->ends_ms == 0)
-			process_ends_at(process, group->pool->loop->now_ms + group->app->drain_timeout_ms);
-	}
+	group_drain_on(group);
 	/* Who has no traffic yet gets none. */
 	while ((node = list_first(&group->processes[PROCESS_WARMING])) != NULL)
 		group_replace(container_of(node, struct process, node));

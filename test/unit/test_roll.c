@@ -404,6 +404,28 @@ test_a_drain_outlives_a_balancer(void **state)
 	fake_killed = 0;
 }
 
+/* A reload with a shorter drain_timeout holds for those that drain already, a longer one does not. */
+static void
+test_a_drain_is_shortened(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
+	fake_apps[0].drain_timeout_ms = 1000 * 3600 * 1000;
+	restart(true);
+	fake_pass(1000);
+	fake_apps[0].drain_timeout_ms = 2000;
+	pool_configure(&fake_pool, &fake_config);
+	fake_apps[0].drain_timeout_ms = 60000;
+	pool_configure(&fake_pool, &fake_config);
+	fake_pass(1900);
+	assert_int_equal(fake_killed, 0);
+	fake_pass(200);
+	assert_int_equal(fake_killed, 1);
+	fake_killed = 0;
+	session_end(&session->session);
+}
+
 /* ---- another generation of the configuration ---- */
 
 static struct config after;
@@ -546,6 +568,7 @@ main(void)
 		pool_test(test_a_restart_overtakes_a_cold_one),
 		pool_test(test_spent_in_a_full_pool),
 		pool_test(test_a_drain_outlives_a_balancer),
+		pool_test(test_a_drain_is_shortened),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
 		pool_test(test_another_protocol),
