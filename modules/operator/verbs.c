@@ -182,8 +182,13 @@ run_restart(int argc, char **argv)
 	if (!restart_name(arguments.values[RESTART_NAME], arguments.word_count > 0 ? arguments.words[0] : NULL,
 	                  strcmp(argv[0], command_restart_app.name) == 0, &restart_table, &request))
 		return COMMAND_REFUSED;
-	if (arguments.values[RESTART_AT_ONCE] != NULL)
-		request.number |= CONTROL_RESTART_AT_ONCE;
+	bool at_once = arguments.values[RESTART_AT_ONCE] != NULL;
+	if (at_once &&
+	    (arguments.values[RESTART_ROLLING] != NULL || arguments.values[RESTART_ROLLING_AS_ORIGINAL] != NULL)) {
+		output_complain("--rolling or --at-once: say one of them");
+		return COMMAND_REFUSED;
+	}
+	request.number |= at_once ? CONTROL_RESTART_AT_ONCE : 0;
 	struct client_target target = {
 		.instance_dir = arguments.values[RESTART_INSTANCE_DIR],
 		.name = arguments.values[RESTART_INSTANCE],

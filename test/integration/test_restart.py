@@ -56,6 +56,8 @@ def test_full_pool(box):
     before = pids(p)
     with Load(p.front):
         assert restart(box, p, '.', '--name', 'main').returncode == 2
+        both = restart(box, p, 'main', '--rolling', '--at-once')
+        assert both.returncode == 2 and 'say one of them' in both.stderr, both
         assert restart(box, p, '--name', 'main', '--wait').returncode == 0
         assert len(p.processes()) <= 2
     wait_until(lambda: len(pids(p)) == 2 and not pids(p) & before, 20, 'two new ones')
