@@ -211,6 +211,10 @@ fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list argum
 	if (worker->state != WORKER_STARTING && !worker_is_cold(worker))
 		return;
 	vsnprintf(summary, sizeof(summary), format, arguments);
+	/* an application's words go to hooks and terminals: in its own letters, but without what commands a terminal */
+	for (char *c = summary; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	if (worker->step == NULL)
 		worker->step = worker_step(worker);
 	worker->failure = malloc(sizeof(*worker->failure));
