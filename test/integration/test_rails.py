@@ -178,4 +178,5 @@ def test_memory(shop):
     for method in ('smart', 'reforked'):
         print('%s / direct: %.1f %%' % (method, 100 * sums[method] / sums['direct']))
     assert sums['smart'] <= 0.5 * sums['direct']
-    assert sums['reforked'] <= 0.8 * sums['smart']
+    # a quarter of direct's where Ruby has not collected since the fork, two fifths where it just has
+    assert sums['reforked'] <= 0.9 * sums['smart']
