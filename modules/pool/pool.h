@@ -144,6 +144,10 @@ void process_inherit(struct process *process);
 bool process_is_empty(const struct process *process);
 /* Out of whatever list it waits in: NONE. */
 void session_unwait(struct session *session);
+/* The same for one that is served by nobody: the process may be idle by it, whose place came free in this turn. */
+void session_withdraw(struct session *session);
+/* When nobody is left on it, it may be reaped or make way from now on. */
+void process_rest(struct process *process);
 void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
 void session_wait_at_door(struct process *process, struct session *session, uint64_t wait_ms);
 /* It has left rotation: who waits here and would take another goes to the queue. */

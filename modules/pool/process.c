@@ -434,6 +434,17 @@ process_requests_max(const struct process *process)
 	return (uint64_t)app->max_requests + spread % ((uint64_t)app->max_requests_jitter + 1);
 }
 
+void
+process_rest(struct process *process)
+{
+	struct pool *pool = process->group->pool;
+	if (!process_is_empty(process))
+		return;
+	pool_reap_later(pool);
+	if (pool->starved.count > 0)
+		pool_room(pool);
+}
+
 /* A place may be free: whoever waits is served in this turn, after the current callback. */
 static void
 process_freed(struct process *process)
@@ -446,12 +457,8 @@ process_freed(struct process *process)
 		group_spend(process);
 	if (process->waiting.count > 0 || group->queue.count > 0 || process->state != PROCESS_ENABLED)
 		loop_soon(group->pool->loop, &process->pump);
-	if (process_is_empty(process)) {
-		process->last_used_ms = group->pool->loop->now_ms;
-		pool_reap_later(group->pool);
-		if (group->pool->starved.count > 0)
-			pool_room(group->pool);
-	}
+	process->last_used_ms = group->pool->loop->now_ms;
+	process_rest(process);
 }
 
 void
@@ -463,7 +470,7 @@ session_end(struct session *session)
 		return;
 	case SESSION_QUEUED:
 	case SESSION_AT_DOOR:
-		session_unwait(session);
+		session_withdraw(session);
 		return;
 	case SESSION_ACTIVE:
 	case SESSION_TUNNEL:

@@ -39,11 +39,20 @@ session_unwait(struct session *session)
 	session->state = SESSION_NONE;
 }
 
+void
+session_withdraw(struct session *session)
+{
+	struct process *process = session->state == SESSION_AT_DOOR ? session->process : NULL;
+	session_unwait(session);
+	if (process != NULL)
+		process_rest(process);
+}
+
 static void
 session_timed_out(struct timer *timer)
 {
 	struct session *session = container_of(timer, struct session, timer);
-	session_unwait(session);
+	session_withdraw(session);
 	session->event(session, SESSION_TIMEOUT);
 }
 

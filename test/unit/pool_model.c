@@ -544,6 +544,7 @@ model_check_rest(void)
 		uint64_t limit = model_configs[process->app].pool_idle_time_ms,
 			 idle_ms = model_loop.now_ms - process->idle_since_ms;
 		bool due = limit > 0 && idle_ms >= limit && idle_ms >= REAPER_MS &&
+		           model_loop.now_ms - process->withdrawn_ms >= REAPER_MS &&
 		           model_loop.now_ms - model_apps[process->app].attached_ms >= REAPER_MS;
 		bool frozen = pool_group(&model_pool, process->app)->roll == ROLL_FAILED;
 		must(model_draining || frozen || !due || !process->enabled || !model_empty(i) ||

@@ -37,7 +37,7 @@ struct model_process {
 	uint32_t concurrency, used, doubt, processed;
 	bool can_tell, asked;
 	enum model_oob oob;
-	uint64_t idle_since_ms;
+	uint64_t idle_since_ms, withdrawn_ms; /* the last that left its door unserved */
 };
 
 struct model_session {

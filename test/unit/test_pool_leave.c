@@ -61,6 +61,26 @@ test_idle_times_differ(void **state)
 	assert_ptr_equal(fake_last_retired, quick);
 }
 
+/* Whoever waited for the place leaves in the turn in which it came free. */
+static void
+test_idle_by_a_waiter_that_left(void **state)
+{
+	(void)state;
+	fake_apps[0].pool_idle_time_ms = 10000;
+	fake_apps[0].direct_wait_ms = 60000;
+	struct process *a = fake_attach(0, 1);
+	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
+	struct fake_session *waiter = fake_door(a, SESSION_DIRECT, false);
+	fake_pass(2000); /* the reaper has found nothing to wait for */
+	session_end(&session->session);
+	session_end(&waiter->session);
+	fake_pass(9999);
+	assert_int_equal(fake_retired, 0);
+	fake_pass(1);
+	assert_int_equal(fake_retired, 1);
+	assert_ptr_equal(fake_last_retired, a);
+}
+
 static void
 test_never_reaped(void **state)
 {
@@ -328,19 +348,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		pool_test(test_idle_reaping),
-		pool_test(test_idle_time_begins_at_the_end),
-		pool_test(test_idle_times_differ),
-		pool_test(test_never_reaped),
-		pool_test(test_max_requests),
-		pool_test(test_detached_door_works),
-		pool_test(test_restart),
-		pool_test(test_process_gone),
-		pool_test(test_bad_records),
-		pool_test(test_attached_retiring),
-		pool_test(test_drain),
-		pool_test(test_tunnels_are_told),
-		pool_test(test_tunnels_are_left),
+		pool_test(test_idle_reaping),        pool_test(test_idle_time_begins_at_the_end),
+		pool_test(test_idle_times_differ),   pool_test(test_idle_by_a_waiter_that_left),
+		pool_test(test_never_reaped),        pool_test(test_max_requests),
+		pool_test(test_detached_door_works), pool_test(test_restart),
+		pool_test(test_process_gone),        pool_test(test_bad_records),
+		pool_test(test_attached_retiring),   pool_test(test_drain),
+		pool_test(test_tunnels_are_told),    pool_test(test_tunnels_are_left),
 		pool_test(test_tunnels_at_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

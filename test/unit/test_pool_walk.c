@@ -71,10 +71,19 @@ leave(struct model_session *session)
 	session->state = SESSION_NONE;
 }
 
+/* Who waited there no more keeps it. */
+static void
+withdraw(struct model_session *session)
+{
+	if (session->state == SESSION_AT_DOOR)
+		model_processes[session->slot].withdrawn_ms = model_loop.now_ms;
+}
+
 static void
 do_end(struct model_session *session)
 {
 	bool ran = session->state == SESSION_ACTIVE || session->state == SESSION_TUNNEL;
+	withdraw(session);
 	if (ran)
 		leave(session);
 	session->state = SESSION_NONE;
@@ -89,6 +98,7 @@ do_abandon(struct model_session *session)
 	struct model_process *process = &model_processes[session->slot];
 	bool ran = session->state == SESSION_ACTIVE || session->state == SESSION_TUNNEL;
 	bool held = session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind);
+	withdraw(session);
 	if (ran)
 		leave(session);
 	session->state = SESSION_NONE;
@@ -249,6 +259,7 @@ heard(struct session *real, enum session_event event)
 	case SESSION_TIMEOUT:
 		must(session->state == SESSION_QUEUED || session->state == SESSION_AT_DOOR);
 		must(session->deadline_ms <= model_loop.now_ms);
+		withdraw(session);
 		break;
 	case SESSION_PROCESS_GONE:
 		must(dying == (int)session->slot && session->state != SESSION_NONE && session->state != SESSION_QUEUED);
