@@ -172,6 +172,7 @@ def test_another_type_again_and_again(box):
         wait_until(lambda: not pids(p) & before, 10, 'the old process')
         site.apps['one'] = types[2]
         site.reload()
+        wait_until(lambda: p.group('one')['processes_spawning'] == 1, 10, 'the one that hangs')
         waiting.start('GET', '/hello', host='one.test')
         wait_until(lambda: p.group('one')['queued'] == 1, 10, 'one waits')
         for kind in (1, 0, 1, 2, 1):
