@@ -147,10 +147,7 @@ pool_accompany(struct pool *pool, bool accompanied)
 	pool_each_process(pool, process_inherit);
 	/* The other one wrote here until it handed over. */
 	list_each (&pool->groups, node) {
-		struct group *group = container_of(node, struct group, node);
-		atomic_store_explicit(&group->board->queued, group->queue.count, memory_order_relaxed);
-		if (group->queue.count == 0)
-			atomic_store_explicit(&group->board->oldest_queued_ms, 0, memory_order_relaxed);
+		group_publish_queue(container_of(node, struct group, node));
 	}
 }
 

@@ -148,6 +148,8 @@ void session_unwait(struct session *session);
 void session_withdraw(struct session *session);
 /* When nobody is left on it, it may be reaped or make way from now on. */
 void process_rest(struct process *process);
+/* How many wait in it, and since when, for all to see. */
+void group_publish_queue(struct group *group);
 void session_wait_in_queue(struct group *group, struct session *session, uint64_t wait_ms);
 void session_wait_at_door(struct process *process, struct session *session, uint64_t wait_ms);
 /* It has left rotation: who waits here and would take another goes to the queue. */

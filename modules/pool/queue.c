@@ -5,9 +5,12 @@
 
 #include <assert.h>
 
-static void
+void
 group_publish_queue(struct group *group)
 {
+	/* One that closes shares its figures with the one that has taken its place. */
+	if (pool_group(group->pool, group->app->id) != group)
+		return;
 	const struct list *lists[] = {&group->queue, &group->unlimited, &group->sticky};
 	uint64_t oldest = 0;
 	uint32_t count = 0;

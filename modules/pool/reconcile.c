@@ -44,6 +44,7 @@ group_set_app(struct group *group, const struct app_config *app)
 	group->app = app;
 	config_release(before);
 	group_take_answers(group);
+	group_publish_queue(group);
 	group->closes_ms = 0;
 	timer_cancel(group->pool->loop, &group->closing);
 	group_drain_on(group);

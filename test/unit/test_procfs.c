@@ -78,7 +78,8 @@ test_variable(void **state)
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		execle("/bin/sleep", "sleep", "20", (char *)NULL, (char *[]){"ONE=1", "TWO=zwei", NULL});
+		execle("/bin/sleep", "sleep", "20", (char *)NULL,
+		       (char *[]){(char[]){"ONE=1"}, (char[]){"TWO=zwei"}, NULL});
 		_exit(1);
 	}
 	close(ready[1]);

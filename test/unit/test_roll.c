@@ -411,7 +411,7 @@ test_a_drain_is_shortened(void **state)
 	(void)state;
 	struct process *a = fake_attach(0, 1);
 	struct fake_session *session = fake_door(a, SESSION_DIRECT, true);
-	fake_apps[0].drain_timeout_ms = 1000 * 3600 * 1000;
+	fake_apps[0].drain_timeout_ms = INT64_C(1000) * 3600 * 1000;
 	restart(true);
 	fake_pass(1000);
 	fake_apps[0].drain_timeout_ms = 2000;
@@ -499,21 +499,18 @@ test_who_does_not_finish(void **state)
 	assert_null(pool_group(&fake_pool, 0));
 }
 
-/* Another type, and back before it has begun: whoever waits hears at once that it waits in vain. */
+/* The first application is of another type now; so many requests of before are on their way. */
 static void
-test_another_protocol(void **state)
+change_type(uint32_t requests)
 {
 	static struct app_type other;
 	static struct app_config app;
-	struct process *a = fake_attach(0, 1);
-	(void)state;
-	struct fake_session *running = fake_take(0, GROUP_TAKEN);
 	other = *fake_apps[0].type;
 	other.protocol = other.protocol == APP_PROTOCOL_HTTP ? APP_PROTOCOL_SESSION : APP_PROTOCOL_HTTP;
 	for (unsigned i = 0; i < FAKE_APPS; i++)
 		fake_apps[i].config = &fake_config;
-	fake_config.users = 1 + FAKE_APPS;
-	fake_config.requests = 2;
+	fake_config.users = 100;
+	fake_config.requests = requests;
 	app = fake_apps[0];
 	app.config = &after;
 	app.type = &other;
@@ -525,13 +522,40 @@ test_another_protocol(void **state)
 	                        .users = 100,
 	                        .requests = 1};
 	pool_configure(&fake_pool, &after);
+}
+
+static void
+test_queue_of_another_protocol(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	change_type(0);
+	struct group *old = a->group;
+	struct fake_session *waiting = fake_take(0, GROUP_WAITS);
+	fake_settle();
+	assert_int_equal(a->state, PROCESS_RETIRING); /* the one before has come to its end */
+	assert_int_equal(atomic_load(&fake_board->groups[0].queued), 1);
+	pool_configure(&fake_pool, &fake_config);
+	assert_ptr_equal(fake_group(0), old);
+	assert_int_equal(atomic_load(&fake_board->groups[0].queued), 0);
+	fake_pass(POOL_CLOSING_MS);
+	fake_assert_event(waiting, SESSION_STOPPED);
+}
+
+/* Another type, and back before it has begun: whoever waits hears at once that it waits in vain. */
+static void
+test_another_protocol(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	struct fake_session *running = fake_take(0, GROUP_TAKEN);
+	change_type(2);
 	fake_settle();
 	assert_ptr_not_equal(fake_group(0), a->group);
 	assert_ptr_equal(pool_group_of(&fake_pool, &fake_apps[0]), a->group);
 	struct fake_session *waiting = fake_take(0, GROUP_WAITS);
 	fake_settle();
 	assert_int_equal(fake_pool.spawning, 1);
-	fake_config.users = 100;
 	pool_configure(&fake_pool, &fake_config);
 	fake_settle();
 	assert_ptr_equal(fake_group(0), a->group);
@@ -572,6 +596,7 @@ main(void)
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
 		pool_test(test_another_protocol),
+		pool_test(test_queue_of_another_protocol),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
