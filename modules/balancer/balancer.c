@@ -214,6 +214,15 @@ balancer_begin(struct balancer *balancer)
 	return true;
 }
 
+static void
+balancer_mark(struct balancer *balancer, uint64_t number)
+{
+	struct message marked;
+	message_init(&marked, MESSAGE_MARKED);
+	marked.number = number;
+	core_send(balancer, &marked);
+}
+
 /* One that the balancer before had accepted. */
 static void
 balancer_client(struct balancer *balancer, const struct message *message, int *fds)
@@ -325,6 +334,9 @@ balancer_heed(struct balancer *balancer, struct message *message, int *fds, size
 		return true;
 	case MESSAGE_ALONE:
 		pool_accompany(&balancer->pool, false);
+		return true;
+	case MESSAGE_MARK:
+		balancer_mark(balancer, message->number);
 		return true;
 	case MESSAGE_CLIENT:
 		if (fd_count == 1)

@@ -37,6 +37,7 @@ static const char *const names[MESSAGE_TYPE_N] = {
 	[MESSAGE_LOG_FILE] = "LOG_FILE",
 	[MESSAGE_HAND_OVER] = "HAND_OVER",
 	[MESSAGE_ALONE] = "ALONE",
+	[MESSAGE_MARK] = "MARK",
 	[MESSAGE_READY] = "READY",
 	[MESSAGE_SPAWN] = "SPAWN",
 	[MESSAGE_RETIRE] = "RETIRE",
@@ -45,6 +46,7 @@ static const char *const names[MESSAGE_TYPE_N] = {
 	[MESSAGE_LIMIT] = "LIMIT",
 	[MESSAGE_HOOK] = "HOOK",
 	[MESSAGE_DRAINED] = "DRAINED",
+	[MESSAGE_MARKED] = "MARKED",
 	[MESSAGE_CLIENT] = "CLIENT",
 };
 

@@ -57,6 +57,8 @@ enum message_type {
 	MESSAGE_HAND_OVER, /* another balancer serves from now on: accept nothing, give idle clients away, decide nothing,
 	                    * finish what has begun within number ms */
 	MESSAGE_ALONE,     /* the other balancer is gone */
+	MESSAGE_MARK, /* number: say MARKED with it; what was told before is taken up then.  At start, after BEGIN, when there
+	               * was one */
 
 	/* Balancer to spawner. */
 	MESSAGE_READY,  /* after BEGIN: it is going to accept */
@@ -69,6 +71,7 @@ enum message_type {
 	                       * taken, and it is killed (LIMIT_MEMORY: only counted and logged) */
 	MESSAGE_HOOK, /* app_id; number: enum config_hook, QUEUE_FULL; text: the request's host, a line end, its path */
 	MESSAGE_DRAINED, /* everything is finished; it exits now */
+	MESSAGE_MARKED,  /* number: that of MARK */
 
 	/* From one that hands over, by the spawner, to the one that serves. */
 	MESSAGE_CLIENT, /* fd: an idle connection; text: its listener's address; no text: of the door of slot, serial */

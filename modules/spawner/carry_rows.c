@@ -11,6 +11,8 @@ static const struct state_field spawner_fields[] = {
 	PLAIN(spawner, notify.watchdog_ms),
 	STATE_ROW(spawner, control.watch, STATE_WATCH),
 	PLAIN(spawner, control.last_id),
+	PLAIN(spawner, control.mark),
+	PLAIN(spawner, reload_mark),
 	PLAIN(spawner, upgrade.who),
 	PLAIN(spawner, snapshot.started_unix_us),
 	PLAIN(spawner, workers.next_serial),
@@ -146,6 +148,8 @@ static const struct state_field client_fields[] = {
 	PLAIN(control_client, uid),
 	PLAIN(control_client, id),
 	PLAIN(control_client, state),
+	PLAIN(control_client, mark),
+	STATE_MEMORY_ROW(control_client, held, sizeof(struct control_answer)),
 	STATE_ROW(control_client, watch, STATE_WATCH),
 };
 const struct state_table carry_client_table = STATE_TABLE(client_fields);
@@ -179,7 +183,7 @@ CARRIED(sizeof(struct place), 1372);
 CARRIED(sizeof(struct bound_listener), 136);
 CARRIED(sizeof(struct notify), 56);
 CARRIED(sizeof(struct supervisor), 256);
-CARRIED(sizeof(struct control_client), 136);
+CARRIED(sizeof(struct control_client), 152);
 CARRIED(sizeof(struct config_source), 64);
 CARRIED(sizeof(struct snapshot_source), 360);
 CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(workers.sinks) - PART(workers.maintenance) -
@@ -189,7 +193,7 @@ CARRIED(PART(workers) - PART(workers.slots) - PART(workers.attempts) - PART(work
  * for; cgroups, which are found where they are */
 CARRIED(sizeof(struct spawner) - PART(workers) - PART(restart_files) - PART(supervisor) - PART(before) - PART(upgrade) -
                 PART(snapshot) - PART(hooks) - PART(crowd_ms) - PART(evidence) - PART(cgroups) - PART(control),
-        488);
-CARRIED(PART(control), 96); /* passed is only while a request is served */
+        496);
+CARRIED(PART(control), 104); /* passed is only while a request is served */
 CARRIED(sizeof(struct evidence_record), 560);
 #endif

@@ -12,7 +12,10 @@
 static void
 client_bury(struct grave *grave)
 {
-	free(container_of(grave, struct control_client, grave));
+	struct control_client *client = container_of(grave, struct control_client, grave);
+
+	free(client->held);
+	free(client);
 }
 
 static void
@@ -54,9 +57,28 @@ client_answer(struct control_client *client, const struct control_answer *answer
 	client_close(client);
 }
 
+/* Nothing more is read from it; held: what it will be told, or NULL: that is not known yet. */
+static void
+client_wait(struct control_client *client, const struct control_answer *held)
+{
+	struct control_server *server = client->server;
+
+	client->state = CLIENT_WAITING;
+	timer_cancel(server->loop, &client->deadline);
+	if (held == NULL)
+		return;
+	client->held = malloc(sizeof(*held));
+	if (client->held == NULL)
+		abort();
+	*client->held = *held;
+	client->mark = server->mark;
+	timer_set(server->loop, &client->deadline, CONTROL_MARK_MS);
+}
+
 static void
 client_request(struct control_client *client, struct control_request *request)
 {
+	enum control_reply reply = CONTROL_REPLY_NOW;
 	struct control_server *server = client->server;
 	struct control_answer answer = {.magic = CONTROL_MAGIC, .code = CONTROL_BAD};
 	enum control_right right = server->events->right(server, client->uid);
@@ -78,9 +100,11 @@ client_request(struct control_client *client, struct control_request *request)
 		                                         "with sudo",
 		           client->uid);
 		log_notice("a command of uid %u was refused (request %u)", client->uid, request->verb);
-	} else if (!server->events->request(server, request, client->uid, right, &answer, &fd)) {
-		client->state = CLIENT_WAITING;
-		timer_cancel(server->loop, &client->deadline);
+	} else {
+		reply = server->events->request(server, request, client->uid, right, &answer, &fd);
+	}
+	if (reply != CONTROL_REPLY_NOW) {
+		client_wait(client, reply == CONTROL_REPLY_MARKED ? &answer : NULL);
 		return;
 	}
 	client_answer(client, &answer, fd);
@@ -123,7 +147,16 @@ client_ready(struct watch *watch, uint32_t events)
 static void
 client_due(struct timer *timer)
 {
-	client_close(container_of(timer, struct control_client, deadline));
+	struct control_client *client = container_of(timer, struct control_client, deadline);
+
+	if (client->held == NULL) {
+		client_close(client);
+		return;
+	}
+	size_t len = strlen(client->held->text);
+	str_format(client->held->text + len, sizeof(client->held->text) - len,
+	           "%sthe balancer has not taken it up yet; it will", len > 0 ? "; " : "");
+	client_answer(client, client->held, -1);
 }
 
 static void
@@ -151,16 +184,19 @@ control_server_add(struct control_server *server, const struct control_client *k
 	client->uid = known->uid;
 	client->id = known->id;
 	client->state = known->state;
+	client->mark = known->mark;
+	client->held = known->held;
 	client->deadline.due = client_due;
 	client->grave.bury = client_bury;
 	if (!watch_add(server->loop, &client->watch, fd, EPOLLIN, client_ready)) {
 		close(fd);
+		free(client->held);
 		free(client);
 		return;
 	}
 	list_append(&server->clients, &client->node);
-	if (client->state == CLIENT_READING)
-		timer_set(server->loop, &client->deadline, CONTROL_DEADLINE_MS);
+	if (client->state == CLIENT_READING || client->held != NULL)
+		timer_set(server->loop, &client->deadline, client->held != NULL ? CONTROL_MARK_MS : CONTROL_DEADLINE_MS);
 }
 
 static void
@@ -213,6 +249,16 @@ control_server_answer(struct control_server *server, uint64_t id, enum control_c
 }
 
 void
+control_server_marked(struct control_server *server, uint64_t mark)
+{
+	list_each (&server->clients, node) {
+		struct control_client *client = container_of(node, struct control_client, node);
+		if (client->held != NULL && client->mark <= mark)
+			client_answer(client, client->held, -1);
+	}
+}
+
+void
 control_server_answer_waiting(struct control_server *server, enum control_code code, const char *text)
 {
 	struct control_answer answer = {.magic = CONTROL_MAGIC, .code = code};
@@ -223,7 +269,7 @@ control_server_answer_waiting(struct control_server *server, enum control_code c
 	list_each (&server->clients, node) {
 		struct control_client *client = container_of(node, struct control_client, node);
 		if (client->state == CLIENT_WAITING)
-			client_answer(client, &answer, -1);
+			client_answer(client, client->held != NULL ? client->held : &answer, -1);
 	}
 }
 

@@ -74,6 +74,7 @@ struct spawner {
 	struct upgrade upgrade;
 	struct workers workers;
 	struct control_server control;
+	uint64_t reload_mark; /* the service manager is told that a reload is over when the balancer says this; 0: none is */
 	struct snapshot_source snapshot;
 	struct restart_files restart_files;
 	struct hooks hooks;

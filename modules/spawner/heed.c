@@ -5,6 +5,7 @@
 #include "spawner/ladder.h"
 #include "spawner/preloader.h"
 #include "spawner/refork.h"
+#include "spawner/reload.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
@@ -146,6 +147,10 @@ from_balancer(struct supervisor *supervisor, struct message *message, int *fds, 
 		break;
 	case MESSAGE_HOOK:
 		do_hook(spawner, message);
+		break;
+	case MESSAGE_MARKED:
+		control_server_marked(&spawner->control, message->number);
+		reload_taken_up(spawner, message->number);
 		break;
 	case MESSAGE_DRAINED:
 		/* it exits now; see supervisor_end() */

@@ -221,11 +221,21 @@ reload_begin(struct spawner *spawner, char *text, size_t text_size)
 		cgroups_update(&spawner->cgroups, fresh);
 		str_format(text, text_size, "reloaded: %u application%s added, %u removed, %u restarted", counts.added,
 		           counts.added == 1 ? "" : "s", counts.removed, counts.changed);
-	}
-	notify_send(&spawner->notify, "READY=1");
-	if (fresh == NULL)
-		log_error("%s", text);
-	else
+		tell_mark(spawner);
+		spawner->reload_mark = spawner->control.mark;
 		log_notice("%s", text);
+	} else {
+		notify_send(&spawner->notify, "READY=1");
+		log_error("%s", text);
+	}
 	return fresh != NULL;
+}
+
+void
+reload_taken_up(struct spawner *spawner, uint64_t mark)
+{
+	if (spawner->reload_mark == 0 || mark < spawner->reload_mark)
+		return;
+	spawner->reload_mark = 0;
+	notify_send(&spawner->notify, "READY=1");
 }

@@ -10,5 +10,7 @@
 
 /* A sentence either way: what was done, or what is wrong.  It is logged, too. */
 bool reload_begin(struct spawner *spawner, char *text, size_t text_size);
+/* The balancer has come so far (MESSAGE_MARKED): the service manager may be told that the reload is over. */
+void reload_taken_up(struct spawner *spawner, uint64_t mark);
 
 #endif

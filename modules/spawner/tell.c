@@ -217,6 +217,12 @@ tell_failure(struct spawner *spawner, const struct app_config *app, const struct
 }
 
 void
+tell_mark(struct spawner *spawner)
+{
+	tell_simple(spawner, MESSAGE_MARK, ++spawner->control.mark, -1);
+}
+
+void
 tell_everything(struct spawner *spawner)
 {
 	struct message message;
@@ -253,4 +259,6 @@ tell_everything(struct spawner *spawner)
 	for (size_t i = 0; i < spawner->config->app_count; i++)
 		tell_restart(spawner, spawner->config->apps[i]->id, false);
 	tell_simple(spawner, MESSAGE_BEGIN, 0, -1);
+	if (spawner->control.mark > 0)
+		tell_simple(spawner, MESSAGE_MARK, spawner->control.mark, -1);
 }

@@ -20,6 +20,8 @@ void tell_of_worker(struct spawner *spawner, enum message_type type, const struc
 int tell_config_fd(const struct config *config) must_check;
 /* MESSAGE_RESTART of the generation that is wanted now. */
 void tell_restart(struct spawner *spawner, uint32_t app_id, bool at_once);
+/* From now on control.mark is another one: when the balancer says it, it has taken up what was told before. */
+void tell_mark(struct spawner *spawner);
 /* Everything that a new balancer has to know, in the order of handover/message.h. */
 void tell_everything(struct spawner *spawner);
 

@@ -248,7 +248,17 @@ do_backtrace(struct spawner *spawner, uint64_t pid, struct control_answer *out)
 	return true;
 }
 
-static bool
+/* What is done is done when the balancer has taken it up: who asks next finds it so. */
+static enum control_reply
+when_taken_up(struct spawner *spawner, const struct control_answer *out)
+{
+	if (out->code != CONTROL_OK || spawner->state >= SPAWNER_DRAINING)
+		return CONTROL_REPLY_NOW;
+	tell_mark(spawner);
+	return CONTROL_REPLY_MARKED;
+}
+
+static enum control_reply
 control_request(struct control_server *server, const struct control_request *request, uint32_t uid,
                 enum control_right right, struct control_answer *out, int *fd)
 {
@@ -258,37 +268,37 @@ control_request(struct control_server *server, const struct control_request *req
 	switch (request->verb) {
 	case CONTROL_STATUS:
 		do_status(spawner, request, uid, right, out, fd);
-		return true;
+		return CONTROL_REPLY_NOW;
 	case CONTROL_STOP:
 		str_format(who, sizeof(who), "`passenger stop` by uid %u", uid);
 		ending_stop(spawner, request->number != 0, who);
-		return false;
+		return CONTROL_REPLY_LATER;
 	case CONTROL_REOPEN_LOGS:
 		out->code = verbs_reopen_logs(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
-		return true;
+		return when_taken_up(spawner, out);
 	case CONTROL_RELOAD:
 		out->code = reload_begin(spawner, out->text, sizeof(out->text)) ? CONTROL_OK : CONTROL_FAILED;
-		return true;
+		return when_taken_up(spawner, out);
 	case CONTROL_UPGRADE:
 		if (upgrade_begin(spawner, request->name, request->number != 0, server->serving, out->text,
 		                  sizeof(out->text)))
-			return false;
+			return CONTROL_REPLY_LATER;
 		out->code = CONTROL_FAILED;
-		return true;
+		return CONTROL_REPLY_NOW;
 	case CONTROL_RESTART:
 		do_restart(spawner, request->name, request->number, out);
-		return true;
+		return (request->number & CONTROL_RESTART_LOOK) != 0 ? CONTROL_REPLY_NOW : when_taken_up(spawner, out);
 	case CONTROL_MAINTENANCE:
 		do_maintenance(spawner, request, server->passed, out);
-		return true;
+		return when_taken_up(spawner, out);
 	case CONTROL_DETACH:
 		do_detach(spawner, request->number, out);
-		return true;
+		return when_taken_up(spawner, out);
 	case CONTROL_BACKTRACE:
-		return do_backtrace(spawner, request->number, out);
+		return do_backtrace(spawner, request->number, out) ? CONTROL_REPLY_NOW : CONTROL_REPLY_LATER;
 	default:
 		answer(out, CONTROL_BAD, "this passenger (%s) does not know that request", PASSENGER_VERSION);
-		return true;
+		return CONTROL_REPLY_NOW;
 	}
 }
 

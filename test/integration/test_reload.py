@@ -1,11 +1,14 @@
 """`passenger reload` and SIGHUP: the same balancer, no request lost; a wrong ini changes nothing."""
 import os
 import signal
+import subprocess
 import time
+
+import pytest
 
 from lib import client, procs
 from lib.load import Load
-from lib.passenger import ini_text
+from lib.passenger import BIN, ini_text
 from lib.wait import wait_until
 from test_restart import SLOW, VERSION, deploy, pids
 
@@ -70,6 +73,39 @@ def test_apps_come_change_and_go_under_load(box):
     assert load.answered > 50
     assert len(p.processes(app='two')) == 1
     wait_until(lambda: not app_processes(box, 'three'), 15, 'no process of the removed one')
+
+
+@pytest.mark.parametrize('end', [signal.SIGCONT, signal.SIGKILL], ids=['goes on', 'dies'])
+def test_answered_when_taken_up(box, end):
+    """Who asks next finds what the command did: it waits for the balancer, also for another one."""
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    site.add('two')
+    box.write('passenger.ini', site.text())
+    os.kill(p.balancer, signal.SIGSTOP)
+    command = subprocess.Popen([BIN, 'reload', '--instance-dir', p.instance_dir], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    try:
+        p.wait_log('reloaded: 1 application added')
+        assert p.status() and command.poll() is None
+    finally:
+        os.kill(p.balancer, end)
+        said = command.communicate(timeout=30)[0]
+    assert command.returncode == 0 and said == 'reloaded: 1 application added, 0 removed, 0 restarted\n'
+    assert site.get('two').status == 200
+
+
+def test_answered_when_the_balancer_takes_nothing_up(box):
+    site = Site(box)
+    site.add('one')
+    p = site.start()
+    os.kill(p.balancer, signal.SIGSTOP)
+    try:
+        assert site.reload().endswith('; the balancer has not taken it up yet; it will\n')
+    finally:
+        os.kill(p.balancer, signal.SIGCONT)
+    assert site.get('one').status == 200
 
 
 def test_limits_apply_to_living_processes(box):
