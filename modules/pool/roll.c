@@ -98,11 +98,14 @@ group_set_roll(struct group *group, enum group_roll roll)
 	atomic_store_explicit(&group->board->generation, group->generation, memory_order_release);
 }
 
-/* For every new one beyond the number that there was, an old one goes. */
+/* For every new one beyond the number that there was, or may be by now, an old one goes. */
 void
 group_roll_on(struct group *group)
 {
-	uint32_t size = group->roll_size > 0 ? group->roll_size : 1;
+	uint64_t limit = group_maximum(group);
+	uint64_t size = group->roll_size > 0 ? group->roll_size : 1;
+	if (limit > 0 && size > limit)
+		size = limit;
 	struct process *old = group_outdated(group);
 	while (group->roll == ROLL_RUNNING && old != NULL && group->processes[PROCESS_ENABLED].count > size) {
 		group_replace(old);

@@ -188,11 +188,24 @@ events_ready(struct watch *watch, uint32_t events)
 
 /* --- all of it ------------------------------------------------------------------- */
 
+/* The generation before looked at the same files for the same application. */
+static bool
+is_known(const struct restart_files *files, const struct config *config, uint32_t id)
+{
+	const struct app_config *app = config_app_by_id(config, id);
+	const struct app_config *before = files->config != NULL ? config_app_by_id(files->config, id) : NULL;
+
+	return files->apps[id].known && app != NULL && before != NULL && before->enabled &&
+	       strcmp(app->name, before->name) == 0 && strcmp(app->root, before->root) == 0 &&
+	       strcmp(app->restart_dir, before->restart_dir) == 0;
+}
+
 void
 restart_files_configure(struct restart_files *files, const struct config *config)
 {
-	for (size_t id = 0; id < SCOREBOARD_GROUPS; id++) {
-		files->apps[id].known = false;
+	for (uint32_t id = 0; id < SCOREBOARD_GROUPS; id++) {
+		/* a touch that was not looked at yet is still one */
+		files->apps[id].known = is_known(files, config, id);
 		for (size_t i = 0; i < RESTART_FOLDERS_N; i++)
 			set_watch(files, &files->apps[id].watches[i], 0);
 	}

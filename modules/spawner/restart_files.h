@@ -39,7 +39,7 @@ struct restart_files {
 
 /* loop, board and touched are set before.  What can not be watched is polled. */
 void restart_files_open(struct restart_files *files, const struct config *config);
-/* Another generation; files that it brings are no news. */
+/* Another generation; the one before is still there.  Files of what it brings are no news. */
 void restart_files_configure(struct restart_files *files, const struct config *config);
 /* What is known of an application is what an earlier image saw: what differs by now is news. */
 void restart_files_restore(struct restart_files *files, uint32_t app_id, const struct restart_watched *seen);

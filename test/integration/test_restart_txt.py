@@ -52,6 +52,17 @@ def test_touched(box):
     assert restarts(p) == 2 and p.get().status == 200
 
 
+def test_touched_before_a_reload(box):
+    """A touch that was not looked at yet, when a reload comes, is none less."""
+    deploy(box, VERSION % 'one')
+    p = start(box)
+    for count in (1, 2, 3):
+        os.makedirs(box.path('ruby', 'tmp'), exist_ok=True)
+        touch(box.path('ruby', 'tmp', 'restart.txt'))
+        os.kill(p.pid, signal.SIGHUP)
+        assert_seen(p, count)
+
+
 def test_there_before(box):
     """What was touched before passenger started is no news."""
     deploy(box, VERSION % 'one')

@@ -404,6 +404,27 @@ test_a_drain_outlives_a_balancer(void **state)
 	fake_killed = 0;
 }
 
+/* A reload during it that allows fewer: it does not grow back to the number that it began with. */
+static void
+test_fewer_may_be(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		fake_attach(0, 1);
+	restart(false);
+	fake_apps[0].max_instances = 2;
+	pool_configure(&fake_pool, &fake_config);
+	fake_settle();
+	assert_int_equal(enabled(), 2);
+	for (unsigned i = 1; i <= 2; i++) {
+		assert_int_equal(fake_spawns[0], i);
+		fake_attach(0, 1);
+		assert_int_equal(enabled(), 2);
+	}
+	assert_int_equal(fake_spawns[0], 2);
+	assert_roll(ROLL_NONE);
+}
+
 /* A reload with a shorter drain_timeout holds for those that drain already, a longer one does not. */
 static void
 test_a_drain_is_shortened(void **state)
@@ -593,6 +614,7 @@ main(void)
 		pool_test(test_spent_in_a_full_pool),
 		pool_test(test_a_drain_outlives_a_balancer),
 		pool_test(test_a_drain_is_shortened),
+		pool_test(test_fewer_may_be),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
 		pool_test(test_another_protocol),
