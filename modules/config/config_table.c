@@ -39,7 +39,7 @@ static const struct option rows[] = {
 	{.name = "max_pool_size", OF_CONFIG(max_pool_size), .type = OPTION_INT, .group = OPTION_GROUP_POOL,
 	 .original = "PassengerMaxPoolSize", .edition = OPEN_SOURCE, .default_text = "6", .min = 1,
 	 .max = CONFIG_POOL_SIZE_MAX,
-	 .help = HELP("How many processes there are at most, all applications together.")},
+	 .help = HELP("How many processes there are at most, all applications together. When they are all there, an application whose requests wait gets its first one from another that has an idle one, and more only where one was idle for 5 s or the other has two more.")},
 	{.name = "max_concurrent_spawns", OF_CONFIG(max_concurrent_spawns), .type = OPTION_INT,
 	 .group = OPTION_GROUP_POOL, .default_text = "4", .min = 1, .max = CONFIG_POOL_SIZE_MAX,
 	 .help = HELP("How many processes are being started at once, all applications together; further ones wait for "

@@ -44,23 +44,41 @@ group_is_short(const struct group *group)
 	return group_may_grow(group) && group_wants_more(group);
 }
 
-/* The process of another group that has been idle for longest. */
+/* An idle one does, for whoever has none or far fewer, and else when it is not needed: one that rests between two
+ * requests of a busy client would be started anew for the next, at a high price.  *again_ms: when it would, at most. */
+static bool
+process_makes_way(const struct process *process, const struct group *wants, uint64_t *again_ms)
+{
+	uint64_t now = process->group->pool->loop->now_ms, size = wants != NULL ? group_size(wants) : 0;
+	uint64_t enough = size == 0 ? POOL_MOMENT_MS : POOL_PATIENCE_MS, idle = now - process->last_used_ms;
+	bool has_served = size == 0 && now - process->record.started_ms >= POOL_PATIENCE_MS;
+	if (wants == NULL || idle >= enough || has_served || (size > 0 && group_size(process->group) >= size + 2))
+		return true;
+	if (*again_ms > enough - idle)
+		*again_ms = enough - idle;
+	return false;
+}
+
 struct process *
-pool_idlest(struct pool *pool, const struct group *except)
+pool_idlest(struct pool *pool, const struct group *wants)
 {
 	struct process *idlest = NULL;
+	uint64_t again_ms = UINT64_MAX;
 	list_each (&pool->groups, node) {
 		struct group *group = container_of(node, struct group, node);
 		/* The last one that works stays, while a new version does not start. */
-		if (group == except || group_waiting(group) > 0 ||
-		    (group->roll == ROLL_FAILED && group->heap_count <= 1))
+		if (group == wants || group_waiting(group) > 0 || (group->roll == ROLL_FAILED && group->heap_count <= 1))
 			continue;
 		list_each (&group->processes[PROCESS_ENABLED], member) {
 			struct process *process = container_of(member, struct process, node);
-			if (process_is_idle(process) && (idlest == NULL || process->last_used_ms < idlest->last_used_ms))
+			if (process_is_idle(process) &&
+			    (idlest == NULL || process->last_used_ms < idlest->last_used_ms) &&
+			    process_makes_way(process, wants, &again_ms))
 				idlest = process;
 		}
 	}
+	if (idlest == NULL && again_ms < UINT64_MAX)
+		pool_reap_at(pool, again_ms);
 	return idlest;
 }
 

@@ -314,7 +314,7 @@ pool_spawn_failed(struct pool *pool, uint32_t app_id, bool attached, struct str 
 
 /* ---- idle processes ---- */
 
-static void
+void
 pool_reap_at(struct pool *pool, uint64_t after_ms)
 {
 	if (!timer_is_set(&pool->reaper) || pool->reaper.at_ms > pool->loop->now_ms + after_ms)
@@ -354,11 +354,11 @@ static void
 pool_reap(struct timer *timer)
 {
 	struct pool *pool = container_of(timer, struct pool, reaper);
-	if (pool->state != POOL_SERVING)
-		return;
 	list_each (&pool->groups, node) {
-		group_reap(pool, container_of(node, struct group, node));
+		if (pool->state == POOL_SERVING)
+			group_reap(pool, container_of(node, struct group, node));
 	}
+	pool_room(pool);
 }
 
 void

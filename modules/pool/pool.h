@@ -294,7 +294,9 @@ enum {
 	POOL_GROUP_SPAWNS_MAX = 2, /* at once, of one application */
 	POOL_CLOSING_MS = 100,
 	POOL_ASIDE_MS = 10,
-	POOL_PATIENCE_MS = 5000, /* who waits for so long without any process gets another's */
+	POOL_PATIENCE_MS = 5000, /* who waits for so long without any process gets another's; whoever has one gets another
+	                          * one's that was idle for so long */
+	POOL_MOMENT_MS = 100,    /* idle for less is between two requests */
 	POOL_GOODBYE_MS = 1000,
 };
 
@@ -385,6 +387,7 @@ void process_drain_due(struct timer *timer);
 /* Before it is told to stop by force. */
 uint64_t process_time_left_ms(const struct process *process);
 void pool_reap_later(struct pool *pool);
+void pool_reap_at(struct pool *pool, uint64_t after_ms);
 /* In rotation, and nobody needs it. */
 static inline bool
 process_is_idle(const struct process *process)
@@ -403,7 +406,8 @@ void group_bury(struct grave *grave);
 void pool_consider(struct pool *pool, struct group *group);
 /* Private: room may have come free. */
 void pool_room(struct pool *pool);
-/* The process of another group that has been idle for longest, or NULL. */
-struct process *pool_idlest(struct pool *pool, const struct group *except);
+/* The process that has been idle for longest of those that make way for another one of this group, or NULL: none does
+ * yet.  wants NULL: of all. */
+struct process *pool_idlest(struct pool *pool, const struct group *wants);
 
 #endif

@@ -83,6 +83,16 @@ def test_two_starving_applications_share(box):
         wait_until(lambda: sizes(p, 'a', 'b') == [0, 6], 20, 'all for the one that is used')
 
 
+def test_a_busy_client_keeps_its_process(box):
+    """It is idle for a moment after each answer; whoever has one already does not get it for that."""
+    apps = {name: box.app('command', name, host=name, one_at_a_time=True, min_instances=1) for name in ('a', 'b')}
+    p = box.start(passenger={'max_pool_size': 2}, apps=apps, processes=2)
+    before = {x['pid'] for x in p.processes()}
+    with Clients(p, 1, 'a') as a, Clients(p, 4, 'b') as b:
+        wait_until(lambda: min(a.answered, b.answered) >= 50, 20, 'answers')
+    assert {x['pid'] for x in p.processes()} == before
+
+
 def test_more_starving_applications_than_processes(box):
     """None is forgotten."""
     apps = {name: box.app('command', name, host=name, one_at_a_time=True, min_instances=0) for name in ('a', 'b')}

@@ -177,7 +177,7 @@ test_eviction(void **state)
 	fake_door(busy, SESSION_DIRECT, true);
 	fake_pass(10);
 	struct process *idle = fake_attach(2, 1);
-	fake_pass(10);
+	fake_pass(POOL_MOMENT_MS);
 	struct fake_session *session = fake_take(0, GROUP_WAITS);
 	fake_settle();
 	assert_int_equal(fake_retired, 1);
@@ -185,7 +185,7 @@ test_eviction(void **state)
 	assert_int_equal(longest->state, PROCESS_RETIRING);
 	assert_int_equal(idle->state, PROCESS_ENABLED);
 	assert_int_equal(fake_spawns[0], 0); /* only when it is really gone */
-	fake_pass(1000);
+	fake_pass(POOL_PATIENCE_MS);
 	fake_take(0, GROUP_WAITS);
 	fake_settle();
 	assert_int_equal(fake_retired, 1); /* one leaves for one group that wants */
@@ -216,6 +216,64 @@ test_idle_since_its_last_request_ended(void **state)
 	assert_ptr_equal(fake_last_retired, idle);
 }
 
+/* Between two requests of a busy client nothing is idle: what goes then is started anew a moment later. */
+static void
+test_a_moment_between_two_requests(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 1;
+	struct process *rests = fake_attach(1, 1);
+	fake_pass(1000);
+	session_end(&fake_door(rests, SESSION_DIRECT, true)->session);
+	fake_take(0, GROUP_WAITS);
+	fake_settle();
+	fake_pass(POOL_MOMENT_MS - 1);
+	session_end(&fake_door(rests, SESSION_DIRECT, true)->session);
+	fake_pass(POOL_MOMENT_MS - 1);
+	assert_int_equal(fake_retired, 0);
+	fake_pass(1);
+	assert_ptr_equal(fake_last_retired, rests);
+}
+
+/* It has had its turn. */
+static void
+test_moments_for_long_enough(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 1;
+	struct process *rests = fake_attach(1, 1);
+	struct fake_session *session = fake_door(rests, SESSION_DIRECT, true);
+	fake_take(0, GROUP_WAITS);
+	fake_pass(POOL_PATIENCE_MS);
+	assert_int_equal(fake_retired, 0);
+	session_end(&session->session);
+	fake_settle();
+	assert_ptr_equal(fake_last_retired, rests);
+}
+
+/* Who has a process gets another one's only if that has more. */
+static void
+test_surplus_makes_way_at_once(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 4;
+	struct process *first = fake_attach(1, 1);
+	fake_attach(1, 1);
+	fake_attach(1, 1);
+	fake_attach(0, 1);
+	fake_take(0, GROUP_TAKEN);
+	for (int i = 0; i < 9; i++)
+		fake_take(0, GROUP_WAITS);
+	fake_settle();
+	assert_ptr_equal(fake_last_retired, first);
+	fake_gone(first);
+	fake_attach(0, 1);
+	fake_pass(POOL_PATIENCE_MS - 1);
+	assert_int_equal(fake_retired, 1);
+	fake_pass(1);
+	assert_int_equal(fake_retired, 2);
+}
+
 static void
 test_who_is_not_evicted(void **state)
 {
@@ -235,6 +293,9 @@ test_who_is_not_evicted(void **state)
 	assert_int_equal(fake_retired, 0);
 	process_trust(doubted); /* idle now, and that is noticed */
 	fake_settle();
+	fake_pass(POOL_PATIENCE_MS - 1);
+	assert_int_equal(fake_retired, 0);
+	fake_pass(1);
 	assert_int_equal(fake_retired, 1);
 	assert_ptr_equal(fake_last_retired, doubted);
 }
@@ -262,6 +323,7 @@ test_waiting_goes_before_minimum(void **state)
 	fake_apps[1].min_instances = 1;
 	struct process *evicted = fake_attach(1, 1), *third = fake_attach(2, 1);
 	fake_door(third, SESSION_DIRECT, true);
+	fake_pass(POOL_MOMENT_MS);
 	for (int i = 0; i < 3; i++) {
 		fake_take(0, GROUP_WAITS);
 		fake_settle();
@@ -281,7 +343,7 @@ test_waiting_goes_before_an_older_minimum(void **state)
 	struct process *idle = fake_attach(2, 1);
 	fake_apps[1].min_instances = 1;
 	pool_begin(&fake_pool);
-	fake_settle();
+	fake_pass(POOL_MOMENT_MS);
 	fake_take(0, GROUP_WAITS);
 	fake_settle();
 	assert_int_equal(fake_retired, 1);
@@ -298,6 +360,7 @@ test_minimum_behind_a_request_does_not_evict(void **state)
 	fake_config.max_pool_size = 2;
 	struct process *longest = fake_attach(1, 1);
 	fake_attach(2, 1);
+	fake_pass(POOL_MOMENT_MS);
 	fake_apps[0].min_instances = 2;
 	fake_take(0, GROUP_WAITS);
 	fake_settle();
@@ -349,6 +412,7 @@ test_eviction_beside_a_long_leaver(void **state)
 	struct process *leaver = fake_attach(1, 1), *idle = fake_attach(2, 1);
 	fake_door(leaver, SESSION_DIRECT, true);
 	group_detach(leaver);
+	fake_pass(POOL_MOMENT_MS);
 	fake_take(0, GROUP_WAITS);
 	fake_settle();
 	assert_int_equal(fake_retired, 1);
@@ -451,6 +515,9 @@ main(void)
 		pool_test(test_spawning_of_an_earlier_balancer),
 		pool_test(test_eviction),
 		pool_test(test_idle_since_its_last_request_ended),
+		pool_test(test_a_moment_between_two_requests),
+		pool_test(test_moments_for_long_enough),
+		pool_test(test_surplus_makes_way_at_once),
 		pool_test(test_who_is_not_evicted),
 		pool_test(test_minimum_does_not_evict),
 		pool_test(test_waiting_goes_before_minimum),
