@@ -1519,7 +1519,8 @@ class Http(AsgiExchange):
 class WebSocket(AsgiExchange):
 	prefix = "websocket.http.response."
 
-	CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
+	# LEAVING is CLOSING by the server, which the application learns from its next call.
+	CONNECTING, DENYING, OPEN, CLOSING, LEAVING, CLOSED = range(6)
 
 	def __init__(self, link, environ, data):
 		super().__init__(link, environ, data)
@@ -1598,7 +1599,7 @@ class WebSocket(AsgiExchange):
 			self.frame(2 if text is None else 1, bytes(data) if text is None else text.encode("utf-8"))
 		elif self.phase == self.OPEN and kind == "websocket.close":
 			self.close(message.get("code", 1000) or 1000, message.get("reason") or "")
-		elif self.phase == self.CLOSED and kind in ("websocket.send", "websocket.close"):
+		elif self.phase >= self.LEAVING and kind in ("websocket.send", "websocket.close"):
 			raise Disconnected
 		else:
 			raise self.not_expected(message)
@@ -1665,7 +1666,7 @@ class WebSocket(AsgiExchange):
 	def feed(self, buffer):
 		self.heard = True
 		try:
-			while self.phase in (self.OPEN, self.CLOSING) and self.take_one(buffer):
+			while self.OPEN <= self.phase < self.CLOSED and self.take_one(buffer):
 				pass
 		except BadFrame as error:
 			if self.phase == self.OPEN:
@@ -1784,6 +1785,7 @@ class WebSocket(AsgiExchange):
 	def stop(self):
 		if self.phase == self.OPEN:
 			self.close(1001, "the server stops")
+			self.phase = self.LEAVING
 
 
 # That may stand in a close frame.

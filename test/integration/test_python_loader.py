@@ -1557,6 +1557,32 @@ def test_websocket_is_told_of_a_stop(websocket, how):
     in_time(begin, 2)
 
 
+def test_websocket_that_only_sends_is_told_of_a_stop(start, application):
+    """Who never asks hears of it by an OSError, as of a client that has gone."""
+    loader = start(application("""
+import asyncio, sys
+async def application(scope, receive, send):
+    assert scope["type"] == "websocket"
+    await send({"type": "websocket.accept"})
+    try:
+        while True:
+            await send({"type": "websocket.send", "text": "tick"})
+            await asyncio.sleep(0.01)
+    except OSError:
+        print("told", file=sys.stderr)
+""", "asgi.py"))
+    with loader.connect() as client:
+        made = Socket(client)
+        made.accepted()
+        loader.cut_lifeline()
+        while made.frame() == (1, b"tick"):
+            pass
+        made.send(8, close_frame(1001))
+        assert loader.wait() == 0
+    loader.wait_stderr("told")
+    assert "Exception" not in loader.stderr()
+
+
 # ---- thrift
 
 @pytest.mark.parametrize("app, microseconds", [("hello", 45), ("asgi_hello", 150)])
