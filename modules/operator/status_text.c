@@ -197,7 +197,7 @@ append_group(struct buf *out, const struct view *view, uint32_t index, const str
 	}
 	if (group->maintenance)
 		buf_append_str(out, STR("  (maintenance: requests are answered 503)\n"));
-	if (group->roll == ROLL_FAILED) {
+	if (group->roll == ROLL_FAILED && view_process_count(view, index) > 0) {
 		buf_append_str(out, STR("  (resisting deployment error: ID "));
 		output_append(out, str_from(group->failure_id[0] != 0 ? group->failure_id : "in the log"), OUTPUT_ASCII);
 		buf_append_str(out, STR(")\n"));

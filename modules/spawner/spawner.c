@@ -55,12 +55,14 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 	struct spawner *spawner = worker->table->owner;
 	struct attempts *attempts = &worker->table->attempts[worker->app->id];
 
-	uint64_t wait_ms = 0;
-	/* what a restart has overtaken says nothing of what is there now */
-	if (worker->record.generation == worker->table->generations[worker->app->id]) {
-		attempts_failed(attempts, failure, spawner->loop.now_ms);
-		wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
+	/* what a restart has overtaken says nothing of what is there now, and is no failure */
+	if (worker->record.generation != worker->table->generations[worker->app->id]) {
+		log_notice("application %s: a start was given up: %s", worker->app->name, failure->summary);
+		tell_failure(spawner, worker->app, worker->has_slot ? worker : NULL, failure, 0);
+		return;
 	}
+	attempts_failed(attempts, failure, spawner->loop.now_ms);
+	uint64_t wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
 	/* the first line of the details: at which step, and how it ended */
 	log_error("application %s: a process could not be started (error %s): %s. %.*s The next try is possible in "
 	          "%llu s",

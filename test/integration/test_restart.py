@@ -95,9 +95,10 @@ def test_a_version_that_does_not_start(box, how):
 
 
 def test_mended_while_it_hangs(box):
-    """The next restart does not wait for the start_timeout of the version before."""
+    """The next restart does not wait for the start_timeout of the version before; what it gives up is no failure."""
     deploy(box, VERSION % 'one')
-    p = box.start(app={'root': box.path('ruby'), 'type': 'ruby'}, passenger={'max_pool_size': 4})
+    p = box.start(app={'root': box.path('ruby'), 'type': 'ruby', 'spawn_method': 'direct',
+                       'hook_spawn_failed': '/bin/echo it failed'}, passenger={'max_pool_size': 4})
     deploy(box, BAD['hang'])
     assert restart(box, p, 'main').returncode == 0
     wait_until(lambda: p.group()['processes_spawning'] == 1, 5, 'a start')
@@ -106,6 +107,9 @@ def test_mended_while_it_hangs(box):
     assert restart(box, p, 'main', '--wait').returncode == 0
     in_time(began, 20)
     assert p.get().text.startswith('two')
+    p.wait_log('a start was given up: a restart came before it was ready')
+    p.stop()
+    assert 'it failed' not in p.log() and 'could not be started' not in p.log()
 
 
 def test_a_stuck_old_process_goes(box):

@@ -171,6 +171,7 @@ def test_always(box):
     time.sleep(1.6)
     deploy(box, 'raise "broken"\n')
     assert p.get().status == 500  # who develops wants to see it
+    assert 'resisting' not in p.text(), 'nothing serves on'
     deploy(box, VERSION % 'three')
     time.sleep(1.6)
     assert p.get().text.startswith('three')
