@@ -245,8 +245,10 @@ http_line_status(struct http_response *response, const char **at, const char *en
 		return HTTP_ERROR_STATUS;
 	if (!at_line_end(stop, end))
 		return http_line_octet_error(*stop);
-	/* "HTTP/1.1 200 ": the last SP must be there also without a reason */
-	if (stop - line < VERSION_BYTES + 5 || line[8] != ' ' || line[12] != ' ')
+	/* "HTTP/1.1 200 ": without a reason the last SP is often left out (php -S, gunicorn) */
+	size_t begin_bytes = VERSION_BYTES + 4;
+	size_t bytes = (size_t)(stop - line);
+	if (bytes < begin_bytes || line[8] != ' ' || (bytes > begin_bytes && line[begin_bytes++] != ' '))
 		return HTTP_ERROR_STATUS;
 	if (version_error(str_make(line, VERSION_BYTES)) != HTTP_OK)
 		return HTTP_ERROR_STATUS;
@@ -255,7 +257,7 @@ http_line_status(struct http_response *response, const char **at, const char *en
 		return HTTP_ERROR_STATUS;
 	response->status = (uint16_t)status;
 	response->minor = line[7] == '0' ? 0 : 1;
-	response->reason = str_make(line + 13, (size_t)(stop - line - 13));
+	response->reason = str_make(line + begin_bytes, bytes - begin_bytes);
 	*at = stop + 2;
 	return HTTP_OK;
 }

@@ -171,7 +171,7 @@ static const struct error_case request_errors[] = {
 static const struct error_case response_errors[] = {
 	{STR("HTP/1.1 200 OK\r\n\r\n"), HTTP_ERROR_STATUS},
 	{STR("HTTP/1.1\r\n\r\n"), HTTP_ERROR_STATUS},
-	{STR("HTTP/1.1 200\r\n\r\n"), HTTP_ERROR_STATUS},
+	{STR("HTTP/1.1 200OK\r\n\r\n"), HTTP_ERROR_STATUS},
 	{STR("HTTP/1.1 20 OK\r\n\r\n"), HTTP_ERROR_STATUS},
 	{STR("HTTP/1.1 099 OK\r\n\r\n"), HTTP_ERROR_STATUS},
 	{STR("HTTP/1.1 600 OK\r\n\r\n"), HTTP_ERROR_STATUS},

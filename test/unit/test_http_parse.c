@@ -159,6 +159,8 @@ static const struct response_case response_cases[] = {
          true, HTTP_FRAMING_LENGTH, true, 2, ""},
 	{STR("HTTP/1.1 200 \r\nContent-Length: 2\r\nConnection: close\r\n\r\n"), HTTP_METHOD_GET, 200, "", false,
          HTTP_FRAMING_LENGTH, true, 2, ""},
+	{STR("HTTP/1.1 404\r\nContent-Length: 2\r\n\r\n"), HTTP_METHOD_GET, 404, "", true, HTTP_FRAMING_LENGTH, true, 2,
+         ""},
 	{STR("HTTP/1.1 599 caf\xe9\t!\r\nContent-Length: 0\r\n\r\n"), HTTP_METHOD_GET, 599, "caf\xe9\t!", true,
          HTTP_FRAMING_LENGTH, true, 0, ""},
 	{STR(OK200 "Content-Length: 2\r\n\r\n"), HTTP_METHOD_HEAD, 200, "OK", true, HTTP_FRAMING_NONE, true, 2, ""},
