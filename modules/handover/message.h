@@ -101,6 +101,7 @@ struct message_process {
 	char password[PASSWORD_CHARS + 1];
 	char gupid[40];
 	uint64_t started_ms; /* CLOCK_MONOTONIC, when it was ready */
+	uint32_t start_ms;   /* how long that took */
 	uint32_t generation; /* how many restarts of its application had been asked for when it was started */
 	uint8_t cold;        /* it must answer warmup_uris before it gets traffic: MESSAGE_WARMED */
 	uint8_t retiring;    /* it was told to stop; serve its door and what runs, give it nothing new */

@@ -44,6 +44,14 @@ group_is_short(const struct group *group)
 	return group_may_grow(group) && group_wants_more(group);
 }
 
+/* Nobody takes it from an application that uses it before its start was a tenth of its time. */
+static uint64_t
+process_turn_ms(const struct process *process)
+{
+	uint64_t turn_ms = (uint64_t)process->record.start_ms * POOL_TURN_STARTS;
+	return turn_ms < POOL_PATIENCE_MS ? turn_ms : POOL_PATIENCE_MS;
+}
+
 /* An idle one does, for whoever has none or far fewer, and else when it is not needed: one that rests between two
  * requests of a busy client would be started anew for the next, at a high price.  *again_ms: when it would, at most. */
 static bool
@@ -51,7 +59,7 @@ process_makes_way(const struct process *process, const struct group *wants, uint
 {
 	uint64_t now = process->group->pool->loop->now_ms, size = wants != NULL ? group_size(wants) : 0;
 	uint64_t enough = size == 0 ? POOL_MOMENT_MS : POOL_PATIENCE_MS, idle = now - process->last_used_ms;
-	bool has_served = size == 0 && now - process->record.started_ms >= POOL_PATIENCE_MS;
+	bool has_served = size == 0 && now - process->record.started_ms >= process_turn_ms(process);
 	if (wants == NULL || idle >= enough || has_served || (size > 0 && group_size(process->group) >= size + 2))
 		return true;
 	if (*again_ms > enough - idle)
@@ -118,7 +126,7 @@ group_asks(const struct group *group)
 }
 
 /* Nobody is idle: who has most, and has had it for longest, gives one, until they have about the same.  Those on their
- * way out are counted as had by whoever waits.  Who has none at all for too long gets one that has served for as long:
+ * way out are counted as had by whoever waits.  Who has none at all for its turn gets one that has served for as long:
  * crowds that take turns do not spend their time with starts. */
 static struct process *
 pool_share(struct pool *pool, const struct group *group)
@@ -139,7 +147,7 @@ pool_share(struct pool *pool, const struct group *group)
 	if (richest == NULL)
 		return NULL;
 	since = since < richest->record.started_ms ? richest->record.started_ms : since;
-	bool long_enough = own == 0 && pool->loop->now_ms > since + POOL_PATIENCE_MS;
+	bool long_enough = own == 0 && pool->loop->now_ms > since + process_turn_ms(richest);
 	return most >= has + (long_enough ? 1 : 2) ? richest : NULL;
 }
 

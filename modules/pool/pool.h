@@ -294,9 +294,9 @@ enum {
 	POOL_GROUP_SPAWNS_MAX = 2, /* at once, of one application */
 	POOL_CLOSING_MS = 100,
 	POOL_ASIDE_MS = 10,
-	POOL_PATIENCE_MS = 5000, /* who waits for so long without any process gets another's; whoever has one gets another
-	                          * one's that was idle for so long */
 	POOL_MOMENT_MS = 100,    /* idle for less is between two requests */
+	POOL_PATIENCE_MS = 5000, /* idle for so long is not needed; nobody without any process waits for longer, */
+	POOL_TURN_STARTS = 10,   /* or than so many times what a start takes, for one that is needed */
 	POOL_GOODBYE_MS = 1000,
 };
 

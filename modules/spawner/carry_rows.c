@@ -174,7 +174,7 @@ const struct state_table carry_text_table = STATE_TABLE(text_fields);
 #define PART(field) sizeof(((struct spawner *)0)->field)
 
 #if __SIZEOF_POINTER__ == 8
-CARRIED(sizeof(struct worker), 5128);
+CARRIED(sizeof(struct worker), 5136);
 CARRIED(sizeof(struct capture), 240);
 CARRIED(sizeof(struct attempts), 56);
 CARRIED(sizeof(struct failure), 1936);

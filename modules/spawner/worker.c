@@ -439,6 +439,7 @@ worker_ready(struct worker *worker, int32_t concurrency, bool bypass)
 	record->protocol = (uint8_t)worker->app->type->protocol;
 	record->bypass = bypass;
 	record->started_ms = workers->loop->now_ms;
+	record->start_ms = (uint32_t)(record->started_ms - worker->launched_ms);
 	random_password(record->password, PASSWORD_CHARS);
 	worker->spawn_end_unix_us = clock_unix_us();
 	close_fd(&worker->plan_fd);

@@ -187,6 +187,7 @@ fake_record(unsigned app, int concurrency)
 		.protocol = APP_PROTOCOL_SESSION,
 		.generation = app < FAKE_APPS ? fake_group(app)->generation : 0,
 		.started_ms = fake_now_ms,
+		.start_ms = 500, /* its turn is POOL_PATIENCE_MS */
 	};
 }
 

@@ -278,6 +278,9 @@ model_least_busy(unsigned app)
 	return best;
 }
 
+/* Out of rotation by out-of-band work since it was looked last: what was idle may have been reaped before that. */
+static unsigned learnt_oob[MODEL_APPS];
+
 /* Only who has asked, one at a time, and never the last one; back without having worked only when it is the last. */
 static void
 learn_of_oob(unsigned slot)
@@ -291,6 +294,7 @@ learn_of_oob(unsigned slot)
 			     model_processes[i].oob == MODEL_OOB_NONE);
 		process->asked = false;
 		process->oob = MODEL_OOB_DISABLING;
+		learnt_oob[process->app]++;
 		model_leave_rotation(slot);
 		must(model_enabled(process->app) > 0);
 	}
@@ -333,7 +337,7 @@ learn_of_eviction(unsigned slot)
 	if (!process->enabled || process->real->state == PROCESS_ENABLED)
 		return;
 	bool idle_for_long = limit > 0 && model_loop.now_ms - process->idle_since_ms >= limit &&
-	                     model_enabled(process->app) > model_minimum(process->app);
+	                     model_enabled(process->app) + learnt_oob[process->app] > model_minimum(process->app);
 	for (unsigned app = 0; app < MODEL_APPS; app++)
 		others_wait |= app != process->app && model_queued(app) > 0;
 	bool evicted = others_wait && model_living() + model_spawning() >= (uint64_t)model_config.max_pool_size;
@@ -368,6 +372,7 @@ learn_of_return(unsigned slot)
 void
 model_learn_of_detached(void)
 {
+	memset(learnt_oob, 0, sizeof(learnt_oob));
 	for (unsigned i = 0; i < MODEL_SLOTS; i++)
 		if (model_processes[i].alive)
 			learn_of_oob(i);

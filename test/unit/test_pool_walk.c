@@ -377,6 +377,7 @@ attach(unsigned app)
 		.generation = pool_group(&model_pool, app)->generation,
 		.cold = roll(3) == 0,
 		.started_ms = model_loop.now_ms,
+		.start_ms = roll(1000),
 	};
 	/* Now and then a restart has overtaken it. */
 	record.generation -= record.generation > 0 && roll(8) == 0;
