@@ -217,6 +217,11 @@ check_counts(struct config_reading *reading, const struct config_reading_app *ap
 		return config_fail(reading, line, app->section.title,
 		                   "min_instances = %lld is more than max_pool_size = %lld",
 		                   (long long)of->min_instances, (long long)reading->config->max_pool_size);
+	if (of->hard_memory_limit > 0 && of->memory_limit > of->hard_memory_limit)
+		return config_fail(reading, config_line(&app->section, "memory_limit", OPTION_IN_APP),
+		                   app->section.title,
+		                   "memory_limit = %llu bytes is more than hard_memory_limit = %llu bytes",
+		                   (unsigned long long)of->memory_limit, (unsigned long long)of->hard_memory_limit);
 	return true;
 }
 

@@ -199,6 +199,8 @@ test_errors_of_sections(void **state)
 	         "3: concurrency: is only for type = command, and the type of [app blog] is ruby"},
 		{"[app x]\nroot = empty\ncommand = a\nruby = b\n",
 	         "4: ruby: is no option of type command, which [app x] has"},
+		{BLOG "memory_limit = 500m\nhard_memory_limit = 400m\n",
+	         "3: [app blog]: memory_limit = 524288000 bytes is more than hard_memory_limit = 419430400 bytes"},
 		{BLOG "min_instances = 3\nmax_instances = 2\n",
 	         "3: [app blog]: min_instances = 3 is more than max_instances = 2"},
 		{BLOG "min_instances = 7\n", "3: [app blog]: min_instances = 7 is more than max_pool_size = 6"},
