@@ -244,9 +244,13 @@ config_check_files(struct str text, char *expected, size_t expected_size)
 {
 	struct str rest = text, word;
 	size_t count = 0;
-	while (next_word(&rest, &word) && word.data[0] != '/' && !has_dot_segment(word))
+	/* the list is split at blanks only: see list_files */
+	bool sound = memchr(text.data, '\t', text.len) == NULL;
+	while (next_word(&rest, &word)) {
+		sound &= word.data[0] != '/' && !has_dot_segment(word) && memchr(word.data, ',', word.len) == NULL;
 		count++;
-	if (rest.len == 0 && count > 0 && count < APP_STARTUP_FILES_MAX)
+	}
+	if (sound && count > 0 && count < APP_STARTUP_FILES_MAX)
 		return true;
 	snprintf(expected, expected_size, "at most %d paths below root, with blanks between", APP_STARTUP_FILES_MAX - 1);
 	return false;

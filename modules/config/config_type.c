@@ -39,10 +39,13 @@ first_startup_file(const struct app_type *type, int root)
 static bool
 has_startup_name(const struct app_type *type, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	for (size_t i = 0; i < APP_STARTUP_FILES_MAX && type->startup_files[i] != NULL; i++)
-		if (strcmp(type->startup_files[i], slash != NULL ? slash + 1 : path) == 0)
+	size_t bytes = strlen(path);
+	for (size_t i = 0; i < APP_STARTUP_FILES_MAX && type->startup_files[i] != NULL; i++) {
+		size_t before = bytes - strlen(type->startup_files[i]);
+		if (before <= bytes && strcmp(type->startup_files[i], path + before) == 0 &&
+		    (before == 0 || path[before - 1] == '/'))
 			return true;
+	}
 	return false;
 }
 

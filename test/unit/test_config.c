@@ -196,6 +196,10 @@ test_runtimes(void **state)
 	after = fixture_load(RUNTIME_X "weight = 81\nstartup_file = x\n");
 	assert_true(config_same_start(a, after->apps[0]));
 	config_free(after);
+	after = fixture_load("[runtime y]\ncommand = y\ndetect = other/other.txt\n"
+	                     "[app d]\nroot = .\nstartup_file = ./other/other.txt\n");
+	assert_string_equal(after->apps[0]->type->name, "y");
+	config_free(after);
 	config_free(config);
 }
 
