@@ -90,6 +90,20 @@ pool_idlest(struct pool *pool, const struct group *wants)
 	return idlest;
 }
 
+/* Those that are on their way out are not counted: they make nobody else go. */
+void
+pool_shrink(struct pool *pool)
+{
+	struct process *idlest;
+	uint64_t count = 0;
+	list_each (&pool->groups, node) {
+		struct group *group = container_of(node, struct group, node);
+		count += group_size(group) - group->spawning;
+	}
+	for (; count > (uint64_t)pool->config->max_pool_size && (idlest = pool_idlest(pool, NULL)) != NULL; count--)
+		group_detach(idlest);
+}
+
 /* Empty ones that are out of rotation leave soon: no second one is evicted for the same wish.
  * A detached one that is at work may stay for hours. */
 static uint32_t

@@ -261,9 +261,11 @@ group_enable(struct process *process)
 	if (group->pool->state != POOL_SERVING)
 		return;
 	group_forget_failure(group);
-	/* It starts after all: what was given up goes on. */
-	if (group->roll == ROLL_FAILED && process->record.generation == group->generation)
+	/* It starts after all: what was given up goes on, with those, too, that do out-of-band work. */
+	if (group->roll == ROLL_FAILED && process->record.generation == group->generation) {
 		group_set_roll(group, ROLL_RUNNING);
+		group_end_oob(group);
+	}
 	if (group->roll == ROLL_NONE && group->spent > 0)
 		group_detach(group_outdated(group));
 }

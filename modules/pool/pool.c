@@ -50,8 +50,11 @@ group_pumped(struct soon *soon)
 	/* No process will come any more. */
 	if (group->pool->state == POOL_DRAINING && group->heap_count == 0)
 		group_fail_queue(group, SESSION_STOPPED);
-	if (group->roll != ROLL_NONE && group->pool->state == POOL_SERVING)
-		group_roll_on(group);
+	if (group->pool->state == POOL_SERVING) {
+		if (group->roll != ROLL_NONE)
+			group_roll_on(group);
+		group_shrink(group);
+	}
 	group_oob_on(group);
 	pool_consider(group->pool, group);
 }
@@ -354,6 +357,9 @@ static void
 pool_reap(struct timer *timer)
 {
 	struct pool *pool = container_of(timer, struct pool, reaper);
+	/* what was on its way at a reload has come since */
+	if (pool->state == POOL_SERVING)
+		pool_shrink(pool);
 	list_each (&pool->groups, node) {
 		if (pool->state == POOL_SERVING)
 			group_reap(pool, container_of(node, struct group, node));

@@ -270,6 +270,8 @@ void group_make_room(struct group *group);
 void group_set_roll(struct group *group, enum group_roll roll);
 /* What a roll does next: after a process came, and at the beginning. */
 void group_roll_on(struct group *group);
+/* More than max_instances since a reload: the oldest go. */
+void group_shrink(struct group *group);
 /* It drains for drain_timeout at most. */
 void group_replace(struct process *process);
 /* DETACHED under an earlier balancer: it has as long as that one has left it. */
@@ -409,5 +411,7 @@ void pool_room(struct pool *pool);
 /* The process that has been idle for longest of those that make way for another one of this group, or NULL: none does
  * yet.  wants NULL: of all. */
 struct process *pool_idlest(struct pool *pool, const struct group *wants);
+/* More than max_pool_size since a reload: the idlest go. */
+void pool_shrink(struct pool *pool);
 
 #endif

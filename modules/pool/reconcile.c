@@ -48,10 +48,6 @@ group_set_app(struct group *group, const struct app_config *app)
 	group->closes_ms = 0;
 	timer_cancel(group->pool->loop, &group->closing);
 	group_drain_on(group);
-	struct list *enabled = &group->processes[PROCESS_ENABLED];
-	uint64_t limit = group_maximum(group);
-	while (limit > 0 && enabled->count > limit)
-		group_detach(container_of(list_first(enabled), struct process, node));
 }
 
 void
@@ -143,16 +139,6 @@ group_new(struct pool *pool, const struct app_config *app)
 	group->roll_size = atomic_load_explicit(&group->board->roll_size, memory_order_relaxed);
 	group_take_answers(group);
 	list_append(&pool->groups, &group->node);
-}
-
-/* The idlest go until the rest has room. */
-static void
-pool_shrink(struct pool *pool)
-{
-	struct process *idlest;
-	uint64_t count = pool->process_count;
-	for (; count > (uint64_t)pool->config->max_pool_size && (idlest = pool_idlest(pool, NULL)) != NULL; count--)
-		group_detach(idlest);
 }
 
 void

@@ -117,6 +117,15 @@ group_roll_on(struct group *group)
 		group_set_roll(group, ROLL_NONE);
 }
 
+void
+group_shrink(struct group *group)
+{
+	struct list *enabled = &group->processes[PROCESS_ENABLED];
+	uint64_t limit = group_maximum(group);
+	while (limit > 0 && group->roll != ROLL_RUNNING && enabled->count > limit)
+		group_detach(container_of(list_first(enabled), struct process, node));
+}
+
 /* How long it may still be; it stands in the scoreboard, so that a new balancer does not begin anew. */
 static void
 process_ends_at(struct process *process, uint64_t ends_ms)

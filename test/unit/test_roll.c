@@ -425,6 +425,55 @@ test_fewer_may_be(void **state)
 	assert_roll(ROLL_NONE);
 }
 
+/* So it is with those that were on their way then, also of max_pool_size; who leaves makes nobody else leave. */
+static void
+test_fewer_may_be_when_they_come(void **state)
+{
+	(void)state;
+	fake_apps[0].min_instances = 4;
+	pool_begin(&fake_pool);
+	fake_attach(0, 1);
+	fake_attach(0, 1);
+	assert_int_equal(fake_group(0)->spawning, 2);
+	fake_apps[0].min_instances = 1;
+	fake_apps[0].max_instances = 2;
+	pool_configure(&fake_pool, &fake_config);
+	fake_attach(0, 1);
+	assert_int_equal(enabled(), 2);
+	fake_apps[0].max_instances = 0;
+	fake_config.max_pool_size = 2;
+	pool_configure(&fake_pool, &fake_config);
+	pool_configure(&fake_pool, &fake_config);
+	fake_settle();
+	assert_int_equal(enabled(), 2);
+	fake_attach(0, 1);
+	fake_pass(1000);
+	assert_int_equal(enabled(), 2);
+	fake_config.max_pool_size = 100;
+}
+
+/* Who does out-of-band work when a roll goes on after all is replaced with the others. */
+static void
+test_it_goes_on_over_oob_work(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1);
+	fake_attach(0, 1);
+	fake_apps[0].min_instances = 3;
+	restart(false);
+	fake_fail(0, "id\nit does not start\n", 1000);
+	process_ask_oob(a);
+	fake_settle();
+	assert_int_equal(a->state, PROCESS_DISABLED);
+	fake_pass(1000);
+	while (fake_group(0)->spawning > 0)
+		fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	process_oob_done(a, true);
+	fake_settle();
+	assert_true(a->state >= PROCESS_DETACHED);
+}
+
 /* A reload with a shorter drain_timeout holds for those that drain already, a longer one does not. */
 static void
 test_a_drain_is_shortened(void **state)
@@ -615,6 +664,8 @@ main(void)
 		pool_test(test_a_drain_outlives_a_balancer),
 		pool_test(test_a_drain_is_shortened),
 		pool_test(test_fewer_may_be),
+		pool_test(test_fewer_may_be_when_they_come),
+		pool_test(test_it_goes_on_over_oob_work),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
 		pool_test(test_another_protocol),
