@@ -270,7 +270,7 @@ void group_make_room(struct group *group);
 void group_set_roll(struct group *group, enum group_roll roll);
 /* What a roll does next: after a process came, and at the beginning. */
 void group_roll_on(struct group *group);
-/* More than max_instances since a reload: the oldest go. */
+/* More than max_instances, since a reload or as a roll ended before its last one came: the least busy go. */
 void group_shrink(struct group *group);
 /* It drains for drain_timeout at most. */
 void group_replace(struct process *process);

@@ -120,10 +120,9 @@ group_roll_on(struct group *group)
 void
 group_shrink(struct group *group)
 {
-	struct list *enabled = &group->processes[PROCESS_ENABLED];
 	uint64_t limit = group_maximum(group);
-	while (limit > 0 && group->roll != ROLL_RUNNING && enabled->count > limit)
-		group_detach(container_of(list_first(enabled), struct process, node));
+	while (limit > 0 && group->roll != ROLL_RUNNING && group->heap_count > limit)
+		group_detach(group->heap[0]);
 }
 
 /* How long it may still be; it stands in the scoreboard, so that a new balancer does not begin anew. */

@@ -61,6 +61,11 @@ worker_has_failed(struct worker *worker, const struct failure *failure)
 		tell_failure(spawner, worker->app, worker->has_slot ? worker : NULL, failure, 0);
 		return;
 	}
+	/* of one preloader several were to come: one attempt, said once */
+	if (attempts->last != NULL && strcmp(attempts->last->id, failure->id) == 0) {
+		tell_failure(spawner, worker->app, NULL, failure, attempts_wait_ms(attempts, spawner->loop.now_ms));
+		return;
+	}
 	attempts_failed(attempts, failure, spawner->loop.now_ms);
 	uint64_t wait_ms = attempts_wait_ms(attempts, spawner->loop.now_ms);
 	/* the first line of the details: at which step, and how it ended */

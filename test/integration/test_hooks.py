@@ -52,12 +52,15 @@ def test_attached_and_detached(box):
 def test_spawn_failed(box):
     program, look = hook(box)
     box.rack('bad', 'raise "not \\e[1m today"')
-    p = box.start(passenger={'hook_spawn_failed': program}, app={'root': box.path('bad')}, processes=0)
+    p = box.start(passenger={'hook_spawn_failed': program}, app={'root': box.path('bad'), 'min_instances': 2}, processes=0)
     seen = look()[0]
     failure = wait_until(lambda: p.group()['last_spawn_failure'], 5, 'the failure')
     assert seen['PASSENGER_HOOK_NAME'] == 'spawn_failed' and seen['PASSENGER_ERROR_ID'] == failure['id']
     assert seen['PASSENGER_ERROR_MESSAGE'] and seen['PASSENGER_ERROR_MESSAGE'] in failure['text']
     assert 'error ' + failure['id'] in p.log()
+    # both were to come of one preloader
+    assert len({one['PASSENGER_ERROR_ID'] for one in look(3)}) >= 3
+    assert p.log().count('error ' + failure['id']) == 1
 
 
 def test_queue_full_is_told_once_a_second(box):

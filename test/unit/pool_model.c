@@ -327,7 +327,7 @@ learn_of_replaced(void)
 	} while (newest != NULL);
 }
 
-/* By idleness, or for somebody else who waits. */
+/* By idleness, for somebody else who waits, or since there are too many. */
 static void
 learn_of_eviction(unsigned slot)
 {
@@ -345,11 +345,15 @@ learn_of_eviction(unsigned slot)
 	for (unsigned app = 0; app < MODEL_APPS; app++)
 		shared |= evicted && app != process->app && model_queued(app) > 0 &&
 		          model_size(app) < model_size(process->app);
-	must(model_empty(slot) || shared);
+	/* It came in place of one that a roll did not have to replace any more. */
+	bool beyond = model_enabled(process->app) + learnt_oob[process->app] > model_maximum(process->app);
+	must(model_empty(slot) || shared || beyond);
 	must(!model_draining);
-	must((idle_for_long && model_empty(slot)) || evicted);
+	/* An epoch may begin with more than max_pool_size. */
+	bool surplus = model_empty(slot) && model_living() > (uint64_t)model_config.max_pool_size;
+	must((idle_for_long && model_empty(slot)) || evicted || beyond || surplus);
 	model_reaped += idle_for_long;
-	model_evicted += !idle_for_long;
+	model_evicted += !idle_for_long && !beyond && !surplus;
 	process->asked = false;
 	model_leave_rotation(slot);
 }

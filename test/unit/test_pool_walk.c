@@ -347,21 +347,30 @@ hook_process(void *owner, struct process *process)
 
 /* ---- what the spawner says ---- */
 
+static void back_from_oob(unsigned slot, bool heard);
+
 static void
 enter_rotation(struct model_process *process)
 {
 	struct model_app *app = &model_apps[process->app];
+	const struct group *group = pool_group(&model_pool, process->app);
 	process->enabled = true;
 	app->attached_ms = model_loop.now_ms;
 	if (model_pool.state != POOL_SERVING)
 		return;
 	app->failing = false;
 	app->backoff_until_ms = 0;
+	/* A restart that was given up goes on. */
+	for (unsigned i = 0; i < MODEL_SLOTS; i++)
+		if (group->roll == ROLL_FAILED && process->generation == group->generation &&
+		    model_processes[i].alive && model_processes[i].app == process->app)
+			back_from_oob(i, false);
 }
 
 static void
 attach(unsigned app)
 {
+	model_learn_of_detached();
 	unsigned slot = roll(MODEL_SLOTS);
 	while (model_processes[slot].alive)
 		slot = (slot + 1) % MODEL_SLOTS;
