@@ -46,6 +46,23 @@ attempts_reset(struct attempts *attempts)
 	attempts->last = NULL;
 }
 
+void
+attempts_forget(struct attempts *attempts)
+{
+	attempts_reset(attempts);
+	attempts->early = 0;
+}
+
+bool
+attempts_ended(struct attempts *attempts, uint64_t after_ms)
+{
+	attempts->early = after_ms < ATTEMPTS_EARLY_MS ? attempts->early + 1 : 0;
+	if (attempts->early < 2)
+		return false;
+	attempts->failures = attempts->early - 2;
+	return true;
+}
+
 uint64_t
 attempts_wait_ms(const struct attempts *attempts, uint64_t now_ms)
 {

@@ -69,6 +69,7 @@ const struct state_table carry_app_table = STATE_TABLE(app_fields);
 
 static const struct state_field attempts_fields[] = {
 	PLAIN(attempts, failures),
+	PLAIN(attempts, early),
 	PLAIN(attempts, next_ms),
 	PLAIN(attempts, total_failures),
 	STATE_ROW(attempts, report, STATE_BUF),

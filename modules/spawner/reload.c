@@ -60,7 +60,7 @@ static void
 add_app(struct workers *workers, const struct app_config *app)
 {
 	/* the id may have been another one's */
-	attempts_reset(&workers->attempts[app->id]);
+	attempts_forget(&workers->attempts[app->id]);
 	buf_free(&workers->maintenance[app->id]);
 	buf_free(&workers->roots[app->id]);
 	memset((void *)&workers->board->groups[app->id], 0, sizeof(workers->board->groups[app->id]));

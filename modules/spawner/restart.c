@@ -31,7 +31,7 @@ restart_begin(struct spawner *spawner, const struct app_config *app, enum restar
 	if (how != RESTART_WARM)
 		buf_free(&workers->roots[app->id]);
 	/* who restarts has mended what was wrong: no need to wait */
-	attempts_reset(&workers->attempts[app->id]);
+	attempts_forget(&workers->attempts[app->id]);
 	workers->generations[app->id]++;
 	log_notice("application %s: %s%s", app->name, why, at_once ? ", at once" : "");
 	tell_restart(spawner, app->id, at_once);

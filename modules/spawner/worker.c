@@ -208,8 +208,6 @@ fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list argum
 {
 	char summary[FAILURE_SUMMARY_BYTES];
 
-	if (worker->state != WORKER_STARTING && !worker_is_cold(worker))
-		return;
 	vsnprintf(summary, sizeof(summary), format, arguments);
 	/* an application's words go to hooks and terminals: in its own letters, but without what commands a terminal */
 	for (char *c = summary; *c != '\0'; c++)
@@ -229,11 +227,31 @@ fail(struct worker *worker, uint64_t grace_ms, const char *format, va_list argum
 	timer_set(worker->table->loop, &worker->timer, grace_ms != 0 ? grace_ms : WORKER_REPORT_MS);
 }
 
+static void fail_now(struct worker *worker, const char *format, ...) printf_like(2, 3);
+
+static void
+fail_now(struct worker *worker, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fail(worker, 0, format, arguments);
+	va_end(arguments);
+}
+
+static bool
+is_starting(const struct worker *worker)
+{
+	return worker->state == WORKER_STARTING || worker_is_cold(worker);
+}
+
 void
 worker_fail(struct worker *worker, uint64_t grace_ms, const char *format, ...)
 {
 	va_list arguments;
 
+	if (!is_starting(worker))
+		return;
 	va_start(arguments, format);
 	fail(worker, grace_ms, format, arguments);
 	va_end(arguments);
@@ -244,6 +262,8 @@ worker_fail_port(struct worker *worker, const char *format, ...)
 {
 	va_list arguments;
 
+	if (!is_starting(worker))
+		return;
 	worker->another_port = worker->port_tries < WORKER_PORT_TRIES;
 	va_start(arguments, format);
 	fail(worker, 0, format, arguments);
@@ -283,6 +303,25 @@ ended_starting(struct worker *worker, const char *how)
 		            worker_is_cold(worker) ? "had answered warmup_uris" : "was ready");
 }
 
+/* As if it had not started, when it was the second in a row to go so soon: what is started again without a pause then
+ * would cost the machine and help nobody.  Not if a request was there, which the next one may serve, or SIGKILL. */
+static void
+ended_running(struct worker *worker, const struct child_end *end, const char *how)
+{
+	const struct scoreboard_process *board = &worker->table->board->processes[worker->record.slot];
+	bool used =
+		atomic_load(&board->processed) + atomic_load(&board->sessions[0]) + atomic_load(&board->sessions[1]) > 0;
+	uint64_t after_ms = worker->table->loop->now_ms - worker->record.started_ms;
+
+	if (used || (end->by_signal && end->number == SIGKILL))
+		after_ms = UINT64_MAX;
+	if (!attempts_ended(&worker->table->attempts[worker->app->id], after_ms))
+		return;
+	worker->step = "serving";
+	fail_now(worker, "the process ended %llu ms after it was ready, before any request, as did the one before: %s",
+	         (unsigned long long)after_ms, how);
+}
+
 static void
 ended_log(struct worker *worker, const struct child_end *end, const char *how, int32_t pid)
 {
@@ -310,8 +349,10 @@ worker_ended(struct child *child, const struct child_end *end)
 	if (worker->state == WORKER_STARTING && worker->control.ready != NULL)
 		worker->control.ready(&worker->control, EPOLLIN);
 	worker->table->events->reaped(worker);
-	if (worker->state == WORKER_STARTING || worker_is_cold(worker))
+	if (is_starting(worker))
 		ended_starting(worker, told);
+	else if (worker->state == WORKER_RUNNING && worker->has_slot)
+		ended_running(worker, end, how);
 	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {
 		log_notice("application %s: %s; trying another port", worker->app->name, worker->failure->summary);
 		free(worker->failure);

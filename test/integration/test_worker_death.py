@@ -37,6 +37,44 @@ def test_only_process_dies_while_idle(box, kind):
     assert p.get('/hello', timeout=30).status == 200
 
 
+SOON_GONE = {
+    'command': ('app.py', """import http.server, os, time
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Hello)
+time.sleep(0.05)
+if not os.path.exists('mended'):
+    print('the database is gone', flush=True)
+    os._exit(3)
+server.serve_forever()
+""", {'command': '/usr/bin/python3 app.py'}),
+    'ruby': ('config.ru', """Thread.new { sleep 0.05; (puts 'the database is gone'; $stdout.flush; exit!(3)) unless File.exist?('mended') }
+run ->(env) { [200, {}, []] }
+""", {'spawn_method': 'direct'}),
+}
+
+
+@pytest.mark.parametrize('language', SOON_GONE)
+def test_ready_and_gone_is_no_storm(box, language):
+    """Who ends unused as soon as it is ready, twice in a row, is a failed start: pauses, and everybody is told why."""
+    name, text, options = SOON_GONE[language]
+    box.write('soon/' + name, text)
+    p = box.start(app={'root': box.path('soon'), 'type': language, **options}, processes=0)
+    wait_until(lambda: p.group()['next_spawn_in_ms'] > 1000, 20, 'the second pause')
+    failure = p.group()['last_spawn_failure']
+    assert 'after it was ready, before any request, as did the one before: exited with status 3' in failure['text']
+    assert 'the database is gone' in failure['text'] or 'the database is gone' in p.log()
+    answer = p.get('/', timeout=30)
+    assert answer.status == 500 and re.search(r'Error id: (\w+)', answer.text).group(1) in p.log()
+    assert len(re.findall('is ready after', p.log())) in (3, 4)
+    box.write('soon/mended', '')
+    assert box.run('restart', 'main', '--wait', '--instance-dir', p.instance_dir).returncode == 0
+    assert p.get('/', timeout=30).status == 200
+    assert p.group()['last_spawn_failure'] is None
+
+
 def busy_exchange(p, method, counter, tag):
     """Starts a slow counted request; (connection, pid of the process that has it)."""
     c = p.connect(30)
