@@ -376,7 +376,9 @@ answer_begin(struct request *request, const struct http_response *response, stru
 	request->state = REQUEST_ANSWERING;
 	request->status = response->status;
 	request->answered_ms = request->traffic->loop->now_ms;
-	request->backend_keep_alive = response->keep_alive;
+	/* To HEAD it may go on with a body that never ends, and takes nothing else meanwhile: it has to be told. */
+	request->backend_keep_alive =
+		response->keep_alive && (request->method_id != HTTP_METHOD_HEAD || response->has_content_length);
 	session_note_status(&request->session, response->status);
 	answer_choose_framing(request, response);
 	request->client->out.memory_max = request->app->response_buffer_memory;

@@ -143,6 +143,14 @@ def test_big_answers(python, name):
         assert len(r.body) == 5_000_000 and r.body.endswith(b'x' * 4_999_990)
 
 
+def test_head_of_a_stream_that_does_not_end(python):
+    """Its connection takes no other request, and the application hears that nobody listens."""
+    p = python('asgi_stream')
+    assert p.get('/?n=1000&ms=20', 'HEAD').status == 200
+    assert p.get('/?n=1').text == 'part 0\n'
+    p.wait_log('asgi_stream: http.disconnect')
+
+
 @pytest.mark.parametrize('name, path', [('stream', '/?n=3&ms=200'), ('asgi_stream', '/?n=3&ms=200')])
 def test_stream_comes_as_it_is_written(python, name, path):
     p = python(name)
