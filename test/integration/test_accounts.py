@@ -28,11 +28,12 @@ def test_status_counts_what_was_sent(box, kind):
 
 
 def test_status_shows_the_running_request(box, kind):
-    p = box.serve(kind, one_at_a_time=True)
-    c = p.hold(1, ms=1000)[0]
+    p, gate = box.serve(kind, one_at_a_time=True), box.gate()
+    c = p.hold(1, gate.at())[0]
     running = wait_until(lambda: p.processes()[0]['requests'], 5, 'a running request')
     assert running[0]['method'] == 'GET' and running[0]['path'].startswith('/sleep')
     assert p.processes()[0]['sessions'] == 1
+    gate.open()
     assert c.response().status == 200
     c.close()
     p.wait_idle()

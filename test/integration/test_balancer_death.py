@@ -118,12 +118,19 @@ def test_balancer_dies_under_load(box, kind, kills):
 
 def test_busy_process_is_not_given_twice(box, kind):
     """A process that was busy when its balancer died is recovering: nothing new until it says idle."""
-    p = box.serve(kind, one_at_a_time=True)
+    p, gate = box.serve(kind, one_at_a_time=True), box.gate()
     with p.connect(20) as busy:
-        busy.start('GET', '/inside?ms=1500')
+        busy.start('GET', gate.at('/inside'))
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
-        kill_balancer(p, None)
-        r = p.get('/inside?ms=10', timeout=30)
+        dead, _ = kill_balancer(p, None)
+        wait_until(lambda: p.balancer not in (None, dead), 10, 'another balancer')
+    with p.connect(30) as waits:
+        waits.start('GET', '/inside?ms=0')
+        if kind == 'ruby':
+            wait_until(lambda: p.group()['queued'] == 1, 10, 'the second request in the queue')
+            assert p.processes()[0]['state'] == 'recovering'
+        gate.open()
+        r = waits.response()
         assert r.status == 200
         if kind == 'ruby':
             assert r.json()['inside'] == 1

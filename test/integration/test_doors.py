@@ -229,16 +229,27 @@ def test_row_ten_parallel(box, kind):
 
 @pytest.mark.parametrize('kind', ['asgi', 'node', 'c'])
 def test_row_ten_parallel_unlimited(box, kind):
-    door = box.serve(kind).doors()[0]
-    answers = parallel(10, lambda i: door.request('/inside?ms=1000').json()['inside'])
-    assert max(answers) == 10
+    door, gate = box.serve(kind).doors()[0], box.gate()
+    clients = [door.connect(20) for _ in range(10)]
+    for c in clients:
+        c.start('GET', gate.at('/inside'), door.headers())
+    wait_until(lambda: door.request('/inside?ms=0').json()['inside'] == 11, 5, 'ten at once, and who asks')
+    gate.open()
+    for c in clients:
+        assert c.response().status == 200
+        c.close()
 
 
 def test_row_ten_parallel_limit(box, kind):
     p = box.serve(kind, one_at_a_time=True, direct_wait_ms=400)
     door = p.doors()[0]
-    statuses = parallel(10, lambda i: door.request('/sleep?ms=1000', timeout=20).status)
-    assert set(statuses) == {200, 503} and statuses.count(200) in (1, 2)
+    gate = box.gate()
+    with door.connect(20) as inside:
+        inside.start('GET', gate.at(), door.headers())
+        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
+        assert parallel(9, lambda i: door.request('/hello', timeout=20).status) == [503] * 9
+        gate.open()
+        assert inside.response().status == 200
 
 
 def test_row_idle_connections_block_nobody(box, kind):
@@ -275,9 +286,9 @@ def test_row_worker_busy_with_a_front_request(box, kind):
 def test_row_worker_busy_too_long(box, kind):
     """503 that names the request in the way, its age and its client."""
     p = box.serve(kind, one_at_a_time=True, direct_wait_ms=300)
-    door = p.doors()[0]
+    door, gate = p.doors()[0], box.gate()
     with p.connect(20) as busy:
-        busy.start('GET', '/sleep?ms=1500&who=the-culprit')
+        busy.start('GET', gate.at())
         port = busy.socket.getsockname()[1]
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         start = time.monotonic()
@@ -286,6 +297,7 @@ def test_row_worker_busy_too_long(box, kind):
         in_time(start, 1.2, 0.2)
         assert '/sleep' in r.text and 'GET' in r.text and '127.0.0.1' in r.text and str(port) in r.text
         assert re.search(r'\d+(\.\d+)? ?(s|ms|second)', r.text)
+        gate.open()
         assert busy.response().status == 200
     assert door.request('/hello').status == 200
 
@@ -293,16 +305,15 @@ def test_row_worker_busy_too_long(box, kind):
 @pytest.mark.parametrize('kind', ['ruby', 'wsgi', 'asgi'])
 def test_row_bypass_where_it_is_switched_on(box, kind):
     p = box.serve(kind, direct_bypass='on')
-    door = p.doors()[0]
+    door, gate = p.doors()[0], box.gate()
     with p.connect(20) as busy:
-        busy.start('GET', '/sleep?ms=1500')
+        busy.start('GET', gate.at())
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
-        start = time.monotonic()
         r = door.request('/x', headers={'X-Passenger-Connect-Bypass': '1'})
         assert r.status == 200
-        in_time(start, 1)
         assert r.json().get('multithread', True) is True and r.json()['pid'] == door.pid
         assert 'bypass' not in json.dumps(r.json()['headers'])
+        gate.open()
         assert busy.response().status == 200
 
 
@@ -320,11 +331,12 @@ def test_row_bypass_elsewhere(box, kind):
 def test_row_counts(box, kind):
     """Sessions, Processed, Last used see direct requests."""
     p = box.serve(kind)
-    door = p.doors()[0]
-    with door.connect() as c:
-        c.start('GET', '/sleep?ms=1500', door.headers())
-        running = wait_until(lambda: p.processes()[0]['sessions'] == 1 and p.processes()[0], 5)
-        assert running['requests'][0]['path'].startswith('/sleep')
+    door, gate = p.doors()[0], box.gate()
+    with door.connect(20) as c:
+        c.start('GET', gate.at(), door.headers())
+        running = wait_until(lambda: p.processes()[0]['requests'], 5)
+        assert p.processes()[0]['sessions'] == 1 and running[0]['path'].startswith('/sleep')
+        gate.open()
         assert c.response().status == 200
     p.wait_idle()
     wait_until(lambda: p.processes()[0]['processed'] == 1, 5)
@@ -419,12 +431,14 @@ def test_door_big_download_and_upload(box, kind, size):
 def test_door_stays_while_its_process_drains(box, kind):
     """SIGTERM to passenger while a request runs: the door still belongs to the process."""
     p = box.serve(kind)
-    door = p.doors()[0]
+    door, gate = p.doors()[0], box.gate()
     with p.connect(20) as busy:
-        busy.start('GET', '/sleep?ms=1500')
+        busy.start('GET', gate.at())
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         p.signal(15)
+        p.wait_log('stopping')
         assert not client.refuses(door.address)
+        gate.open()
         assert busy.response().status == 200
     assert p.wait_exit() == 0
     assert client.refuses(door.address)

@@ -406,13 +406,14 @@ def test_limit_of_the_body(box, kind):
 
 
 def test_queue_overflows_with_503(box, kind):
-    p = box.serve(kind, one_at_a_time=True, max_request_queue_size=3)
-    waiting = p.hold(1, ms=2000) + p.hold(3, ms=10)
+    p, gate = box.serve(kind, one_at_a_time=True, max_request_queue_size=3), box.gate()
+    waiting = p.hold(1, gate.at()) + p.hold(3, '/hello')
     wait_until(lambda: p.group()['queued'] == 3, 5, 'three in the queue')
     r = p.get('/hello')
     assert r.status == 503
     text = p.text()
     assert re.search(r'^  Requests in queue: 3$', text, re.M)
+    gate.open()
     assert [c.response().status for c in waiting] == [200] * 4
     wait_until(lambda: p.group()['queued'] == 0 and p.group()['queue_full'] == 1, 5)
     for c in waiting:
@@ -421,9 +422,11 @@ def test_queue_overflows_with_503(box, kind):
 
 def test_queue_overflow_status_is_an_option(box):
     p = box.serve('ruby', max_request_queue_size=1, request_queue_overflow_status_code=529)
-    waiting = p.hold(1, ms=1500) + p.hold(1, ms=10)
+    gate = box.gate()
+    waiting = p.hold(1, gate.at()) + p.hold(1, '/hello')
     wait_until(lambda: p.group()['queued'] == 1, 5, 'one in the queue')
     assert p.get('/hello').status == 529
+    gate.open()
     for c in waiting:
         assert c.response().status == 200
         c.close()
@@ -435,15 +438,17 @@ def test_client_that_leaves_the_queue_never_reaches_the_application(box, kind, h
     p = box.start(passenger={'max_pool_size': 1}, app=box.app(kind, one_at_a_time=True),
                   listen='unix:' + box.path('front.sock') if how == 'unix' else '127.0.0.1:0')
     counter = os.path.join(box.work, 'count')
-    first = p.hold(1, ms=1500)[0]
+    gate = box.gate()
+    first = p.hold(1, gate.at())[0]
     wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
-    gone = p.hold(3, path='/count?file=' + counter + '&ms=%d', ms=0)
+    gone = p.hold(3, '/count?file=' + counter)
     wait_until(lambda: p.group()['queued'] == 3, 5, 'three in the queue')
     for c in gone:
         if how == 'reset':
             c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
         c.close()
-    wait_until(lambda: p.group()['queued'] == 0, 0.8, 'an empty queue')
+    wait_until(lambda: p.group()['queued'] == 0, 5, 'an empty queue')
+    gate.open()
     assert first.response().status == 200
     first.close()
     assert p.get('/hello').status == 200

@@ -62,21 +62,23 @@ def test_idle_connection(box):
 
 
 def test_silent_application(box, kind):
-    p = box.serve(kind, response_timeout='1s')
+    p, gate = box.serve(kind, response_timeout='1s'), box.gate()
     with p.connect() as c:
         begin = time.monotonic()
-        assert c.request('GET', '/sleep?ms=3000').status == 504
+        assert c.request('GET', gate.at()).status == 504
         in_time(begin, 2.5, 0.8)
+    gate.open()
     assert p.get('/late?n=100').body.endswith(b'line 99\n')  # two seconds, but never silent
     assert p.get('/hello', timeout=30).status == 200
 
 
 def test_queue_time(box, kind):
-    p = box.serve(kind, one_at_a_time=True, max_request_queue_time='300ms')
+    p, gate = box.serve(kind, one_at_a_time=True, max_request_queue_time='300ms'), box.gate()
     with p.connect() as busy:
-        busy.start('GET', '/sleep?ms=2000')
+        busy.start('GET', gate.at())
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         assert p.get('/hello').status == 504
+        gate.open()
         assert busy.response().status == 200
 
 

@@ -108,8 +108,9 @@ def test_status_says_why_a_request_waits(box):
     apps = {name: box.app('command', name, host=name, one_at_a_time=True, min_instances=0) for name in ('a', 'b')}
     p = box.start(passenger={'max_pool_size': 1}, apps=apps, processes=0)
     assert p.get('/hello', host='a').status == 200
+    gate = box.gate()
     with p.connect(30) as busy, p.connect(30) as waits:
-        busy.start('GET', '/sleep?ms=4000', host='a')
+        busy.start('GET', gate.at(), host='a')
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         assert p.group('a')['waiting_for'] is None and p.status()['pool']['top_level_queue'] == 0
         waits.start('GET', '/hello', host='b')
@@ -118,6 +119,7 @@ def test_status_says_why_a_request_waits(box):
         text = p.text()
         assert 'Requests in top-level queue : 1' in text
         assert '  (requests wait for a free process: max_pool_size is reached)\n  Requests in queue: 1\n' in text
+        gate.open()
         assert busy.response().status == waits.response().status == 200
 
 

@@ -150,16 +150,18 @@ def test_foreign_file_where_the_socket_should_be(box):
 # --- stopping ----------------------------------------------------------------
 
 def test_sigterm_drains(box, kind):
-    p = box.serve(kind)
+    p, gate = box.serve(kind), box.gate()
     front = p.front
     with p.connect(20) as busy, p.connect() as idle, p.connect(20) as streaming:
         assert idle.request('GET', '/hello').status == 200
+        busy.start('GET', gate.at())
+        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         if kind == 'command':
             streaming.start('GET', '/late?n=60')
             streaming.final_head()
-        busy.start('GET', '/sleep?ms=1000')
-        wait_until(lambda: p.processes()[0]['sessions'] >= 1, 5)
         p.signal(signal.SIGTERM)
+        assert idle.ended()
+        gate.open()
         r = busy.response()
         assert r.status == 200 and r.closes
         if kind == 'command':
@@ -171,15 +173,25 @@ def test_sigterm_drains(box, kind):
 
 
 def test_no_new_connections_while_draining(box):
-    p = box.serve('command')
-    front = p.front
-    with p.connect(20) as busy:
-        busy.start('GET', '/sleep?ms=1500')
+    p, gate = box.serve('command'), box.gate()
+    with p.connect(20) as busy, p.connect() as idle:
+        assert idle.request('GET', '/hello').status == 200
+        busy.start('GET', gate.at())
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         p.signal(signal.SIGQUIT)  # which is no other than SIGTERM and SIGINT
-        wait_until(lambda: client.refuses(front), 5, 'the front listener to close')
+        assert idle.ended()
+        try:
+            late = p.connect(20)
+            late.start('GET', '/hello')
+        except ConnectionError:
+            late = None
+        gate.open()
         assert busy.response().status == 200
+    if late:  # the system took it, nobody else did
+        with late, pytest.raises((client.Closed, ConnectionError)):
+            late.response()
     assert p.wait_exit() == 0
+    assert client.refuses(p.front)
 
 
 def test_second_sigterm_ends_at_once(box, kind):

@@ -17,6 +17,8 @@ count = 0
 run ->(env) {
   count += 1
   sleep env['QUERY_STRING'].to_f
+  gate = env['QUERY_STRING'][/gate=(.+)/, 1]
+  6000.times { File.exist?(gate) ? break : sleep(0.01) } if gate
   [200, {'Content-Type' => 'text/plain'}, ["#{$$} #{count}"]]
 }
 '''
@@ -59,11 +61,13 @@ def test_everything_stays(box, shop):
     before, balancer, started = facts(p), p.balancer, p.status()['instance']['started_unix_us']
     kept = p.connect(20)
     assert kept.request('GET', '/').status == 200
-    door = p.doors()[0].connect(20)
-    first = door.request('GET', '/', p.doors()[0].headers())
-    running = p.hold(2, '/?%d', 1)
+    gate = box.gate()
+    running = p.hold(2, gate.at('/'))
     wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 2, 5, 'two requests')
-    processed = sum(x['processed'] for x in p.processes())
+    idle = [door for door in p.doors() if p.process(door.pid)['sessions'] == 0][0]
+    door = idle.connect(20)
+    first = door.request('GET', '/', idle.headers())
+    wait_until(lambda: sum(x['processed'] for x in p.processes()) == 2, 5, 'both to be counted')
     said = upgrade(p, '--binary', new)
     assert 'has taken over' in said and exe(p) == new
     assert p.child.poll() is None and p.balancer != balancer
@@ -71,14 +75,15 @@ def test_everything_stays(box, shop):
     # Connections that were idle go on, at the front and at a door, and were not told to close.
     again = kept.request('GET', '/')
     assert again.status == 200 and not again.closes
-    second = door.request('GET', '/', p.doors()[0].headers())
+    second = door.request('GET', '/', idle.headers())
     assert second.status == 200 and second.text.split()[0] == first.text.split()[0]
     # What ran is finished.
+    gate.open()
     for connection in running:
         assert connection.response().status == 200
         connection.close()
     wait_alone(p)
-    assert sum(x['processed'] for x in p.processes()) == processed + 4
+    assert sum(x['processed'] for x in p.processes()) == 6
     assert p.group()['requests'] >= 6
     status = p.status()
     assert status['upgrade']['outcome'] == 'done' and status['instance']['started_unix_us'] == started
@@ -266,14 +271,18 @@ def test_a_start_goes_on(box, how):
 def test_one_at_a_time(box, shop):
     """While requests of before run there is no second upgrade; a stop in the middle of it stops all."""
     p = shop
-    running = p.hold(1, '/?%d', 3)
+    gate = box.gate()
+    running = p.hold(1, gate.at('/'))
     wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 1, 5, 'a request')
     upgrade(p)
     said = upgrade(p, code=1)
     assert 'still finishes its requests' in said, said
-    assert box.run('stop', '--instance-dir', p.instance_dir).returncode == 0
-    assert running[0].response().status == 200
-    running[0].close()
+    with subprocess.Popen([passenger.BIN, 'stop', '--instance-dir', p.instance_dir]) as stop:
+        p.wait_log('stopping')
+        gate.open()
+        assert running[0].response().status == 200
+        running[0].close()
+        assert stop.wait(20) == 0
     p.wait_exit()
 
 
@@ -302,15 +311,19 @@ run ->(env) {
 def test_stopped_while_it_takes_over(box, shop):
     """The one before still serves then: what it has is finished, and who waits for the upgrade is told."""
     p = shop
-    running = p.hold(1, '/?%d', 2)
+    gate = box.gate()
+    running = p.hold(1, gate.at('/'))
     wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 1, 5, 'a request')
     slow = broken.broken(box, 'balance_command', 'hang')
     command = [passenger.BIN, 'upgrade', '--instance-dir', p.instance_dir, '--binary', slow]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waits:
         wait_until(lambda: exe(p) == slow, 10, 'the new program')
-        assert box.run('stop', '--instance-dir', p.instance_dir, timeout=60).returncode == 0
-        assert running[0].response().status == 200
-        running[0].close()
+        with subprocess.Popen([passenger.BIN, 'stop', '--instance-dir', p.instance_dir]) as stop:
+            p.wait_log('stopping')
+            gate.open()
+            assert running[0].response().status == 200
+            running[0].close()
+            assert stop.wait(60) == 0
         assert waits.wait(10) == 1 and 'passenger is stopping' in waits.stderr.read()
     p.wait_exit()
 
@@ -319,12 +332,14 @@ def test_a_door_in_the_overlap(box, shop):
     """A restart that the new balancer begins: who is at a door of the one before is told to come no more."""
     p = shop
     doors = p.doors()
+    gate = box.gate()
     with doors[0].connect() as running:
-        running.start('GET', '/?2', doors[0].headers())
+        running.start('GET', gate.at('/'), doors[0].headers())
         wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 1, 5, 'a request')
         upgrade(p)
         assert box.run('restart', 'main', '--instance-dir', p.instance_dir).returncode == 0
         wait_until(lambda: p.process(doors[0].pid)['state'] != 'enabled', 10, 'it has left rotation')
+        gate.open()
         answer = running.response()
         assert answer.status == 200 and answer.closes
     wait_until(lambda: p.rolled(3), 20, 'three new ones')
@@ -334,7 +349,8 @@ def test_a_door_in_the_overlap(box, shop):
 def test_a_balancer_dies_in_the_overlap(box, shop, who):
     """What ran in the other one is finished; nobody gets what is still taken."""
     p = shop
-    running = p.hold(2, '/?%d', 2)
+    gate = box.gate()
+    running = p.hold(2, gate.at('/'))
     wait_until(lambda: sum(x['sessions'] for x in p.processes()) == 2, 5, 'two requests')
     upgrade(p)
     status = p.status()['balancer']
@@ -345,6 +361,7 @@ def test_a_balancer_dies_in_the_overlap(box, shop, who):
         wait_until(lambda: load.answered > 20, 10, 'requests')
         # One process of three is free: the others are still at work, whoever asked them.
         assert len({x['pid'] for x in p.processes() if x['sessions'] > 0}) >= 2
+        gate.open()
         if who == 'the new one':
             assert [c.response().status for c in running] == [200, 200]
         wait_alone(p)

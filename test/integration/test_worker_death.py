@@ -75,10 +75,10 @@ def test_ready_and_gone_is_no_storm(box, language):
     assert p.group()['last_spawn_failure'] is None
 
 
-def busy_exchange(p, method, counter, tag):
-    """Starts a slow counted request; (connection, pid of the process that has it)."""
+def busy_exchange(p, method, counter, tag, gate):
+    """Starts a counted request that waits at the gate; (connection, pid of the process that has it)."""
     c = p.connect(30)
-    c.start(method, '/count?file=%s&ms=700&tag=%s' % (counter, tag), {'Content-Length': '0'} if method == 'POST' else ())
+    c.start(method, gate.at('/count?file=%s&tag=%s' % (counter, tag)), {'Content-Length': '0'} if method == 'POST' else ())
     lines = wait_until(lambda: [x for x in counted(counter) if x[1:] == [tag]], 10, 'the request to run')
     return c, int(lines[0][0])
 
@@ -86,8 +86,11 @@ def busy_exchange(p, method, counter, tag):
 def test_get_is_tried_again(box, kind):
     p = box.serve(kind, processes=2, one_at_a_time=True)
     counter = os.path.join(box.work, 'count')
-    c, pid = busy_exchange(p, 'GET', counter, 'get')
+    gate = box.gate()
+    c, pid = busy_exchange(p, 'GET', counter, 'get', gate)
     os.kill(pid, 9)
+    wait_until(lambda: len(counted(counter)) == 2, 10, 'another process to have it')
+    gate.open()
     r = c.response()
     assert r.status == 200 and r.json()['pid'] != pid
     assert len(counted(counter)) == 2
@@ -99,7 +102,7 @@ def test_post_is_executed_exactly_once(box, kind):
     counter = os.path.join(box.work, 'count')
     for number in range(3):
         p.wait_processes(2)
-        c, pid = busy_exchange(p, 'POST', counter, 'post%d' % number)
+        c, pid = busy_exchange(p, 'POST', counter, 'post%d' % number, box.gate())
         os.kill(pid, 9)
         assert c.response().status == 502
         c.close()
@@ -160,7 +163,7 @@ def test_door_does_not_go_to_another_process(box, kind):
     p = box.serve(kind, processes=2)
     door = p.doors()[0]
     with door.connect(20) as c:
-        c.start('GET', '/sleep?ms=2000', door.headers())
+        c.start('GET', box.gate().at(), door.headers())
         wait_until(lambda: p.process(door.pid)['sessions'] == 1, 5)
         os.kill(door.pid, 9)
         try:

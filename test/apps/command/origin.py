@@ -19,6 +19,7 @@ refuses whatever a careful proxy would not have sent.  Routes (lib/probe.ru answ
     /exit               ends the process without an answer
     /upgrade            Upgrade: echo → 101, then octets come back; a line "bye" ends it
     /inside?ms=N        the largest number of requests that were in here at once
+    ?gate=F             for ms=N in each of these: waits until the file F is there
     anything else       JSON: pid, method, target, path, query, headers, length, sha1, n (on this connection), remote"""
 import hashlib
 import json
@@ -197,8 +198,17 @@ class Conversation:
             self.s.close()
 
 
+def pause(query, ms):
+    if 'gate' not in query:
+        time.sleep(int(query.get('ms', ms)) / 1000)
+        return
+    end = time.monotonic() + 60
+    while not os.path.exists(query['gate']) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def sleep_route(c, query, echo):
-    time.sleep(int(query.get('ms', '100')) / 1000)
+    pause(query, 100)
     c.json(echo)
 
 
@@ -206,7 +216,7 @@ def count_route(c, query, echo):
     fd = os.open(query['file'], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.write(fd, ('%d %s\n' % (os.getpid(), query.get('tag', ''))).encode())
     os.close(fd)
-    time.sleep(int(query.get('ms', '0')) / 1000)
+    pause(query, 0)
     c.json(echo)
 
 
@@ -274,7 +284,7 @@ def inside_route(c, query, echo):
     with lock:
         inside['now'] += 1
         inside['most'] = max(inside['most'], inside['now'])
-    time.sleep(int(query.get('ms', '50')) / 1000)
+    pause(query, 50)
     with lock:
         inside['now'] -= 1
         echo['inside'] = inside['most']

@@ -138,14 +138,30 @@ answer(struct exchange *e, long status, const char *type, const char *format, ..
 		fputs(body, e->out);
 }
 
+/* Waits ?ms=N, or until the file ?gate=FILE is there. */
+static void
+wait_for(const struct exchange *e, long ms)
+{
+	const char *at = strstr(e->target, "gate=");
+	char path[4096];
+	if (at == NULL) {
+		usleep((useconds_t)parameter(e, "ms=", ms) * 1000);
+		return;
+	}
+	at += strlen("gate=");
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, "&"), at);
+	for (int i = 0; i < 6000 && access(path, F_OK) != 0; i++)
+		usleep(10000);
+}
+
 static int
-be_inside(long ms)
+be_inside(const struct exchange *e)
 {
 	pthread_mutex_lock(&lock);
 	if (++inside_now > inside_most)
 		inside_most = inside_now;
 	pthread_mutex_unlock(&lock);
-	usleep((useconds_t)ms * 1000);
+	wait_for(e, 50);
 	pthread_mutex_lock(&lock);
 	inside_now--;
 	int most = inside_most;
@@ -204,9 +220,9 @@ serve(struct exchange *e)
 	else if (strcmp(path, "/status") == 0)
 		status = parameter(e, "code=", 200);
 	else if (strcmp(path, "/sleep") == 0)
-		usleep((useconds_t)parameter(e, "ms=", 100) * 1000);
+		wait_for(e, 100);
 	else if (strcmp(path, "/inside") == 0)
-		most = be_inside(parameter(e, "ms=", 50));
+		most = be_inside(e);
 	answer(e, status, "application/json",
 	       "{\"pid\": %d, \"method\": \"%s\", \"target\": \"%s\", \"path\": \"%.*s\", \"length\": %ld, \"inside\": "
 	       "%d, "

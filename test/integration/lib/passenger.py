@@ -74,6 +74,22 @@ def is_python(app):
     return 'python' in app or app.get('type') == 'python' or any(os.path.exists(os.path.join(app.get('root', ''), f)) for f in files)
 
 
+class Gate:
+    """Holds requests in an application until the test opens it (test/apps/command/origin.py, ?gate=); the box opens it at
+    the end of the test."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def at(self, path='/sleep'):
+        """The path of a request that waits here."""
+        return '%s%sgate=%s' % (path, '&' if '?' in path else '?', self.path)
+
+    def open(self):
+        with open(self.path, 'w'):
+            pass
+
+
 class Box:
     """A folder of its own for one test: applications, ini, instance directory, log.  Everybody on the
     machine may enter it, as applications run as other users when the tests run as root."""
@@ -84,6 +100,7 @@ class Box:
         self.name = name
         self.instances = []
         self.others = []
+        self.gates = []
         self.keep = False
         self.work = self.path('work')
         os.mkdir(self.work)
@@ -99,6 +116,10 @@ class Box:
             f.write(text)
         os.chmod(path, mode)
         return path
+
+    def gate(self):
+        self.gates.append(Gate(os.path.join(self.work, 'gate%d' % len(self.gates))))
+        return self.gates[-1]
 
     # --- applications -------------------------------------------------------
 
@@ -207,6 +228,8 @@ class Box:
     def finish(self, failed):
         """Stops everything; every complaint is a failure of the test."""
         complaints = []
+        for gate in self.gates:
+            gate.open()
         # The newest first: it may have been given a port that an older one, gone before it, had.
         for p in reversed(self.instances):
             complaints += p.audit()
@@ -360,12 +383,12 @@ class Passenger:
     def connect(self, timeout=10):
         return client.Connection(self.front, timeout)
 
-    def hold(self, count, path='/sleep?ms=%d', ms=1500):
+    def hold(self, count, path):
         """So many clients that wait for a slow answer: their connections."""
         out = []
         for _ in range(count):
             connection = self.connect(30)
-            connection.start('GET', path % ms)
+            connection.start('GET', path)
             out.append(connection)
         return out
 

@@ -92,16 +92,22 @@ def json(value, status = 200)
   [status, { "Content-Type" => "application/json", "Content-Length" => body.bytesize.to_s }, [body]]
 end
 
+# Waits ?ms=N, or until the file ?gate=FILE is there.
+def pause(query, ms)
+  return sleep(query.fetch("ms", ms).to_i / 1000.0) unless query["gate"]
+  6000.times { File.exist?(query["gate"]) ? break : sleep(0.01) }
+end
+
 def count(env, query)
   File.open(query["file"], "a") { |f| f.syswrite("#{Process.pid} #{query["tag"]}\n") }
-  sleep query.fetch("ms", "0").to_i / 1000.0
+  pause(query, 0)
   json(echo_of(env))
 end
 
 def inside(env, query)
   $inside += 1
   $most = [$most, $inside].max
-  sleep query.fetch("ms", "50").to_i / 1000.0
+  pause(query, 50)
   $inside -= 1
   json(echo_of(env).merge(inside: $most))
 end
@@ -113,7 +119,7 @@ run(lambda do |env|
     body = "hello from #{Process.pid}\n"
     [200, { "Content-Type" => "text/plain", "Content-Length" => body.bytesize.to_s }, [body]]
   when "/sleep"
-    sleep query.fetch("ms", "100").to_i / 1000.0
+    pause(query, 100)
     json(echo_of(env))
   when "/count" then count(env, query)
   when "/big" then [200, { "Content-Length" => query["n"] }, Big.new(query["n"].to_i)]

@@ -7,18 +7,24 @@ const { setTimeout: sleep } = require('timers/promises');
 const inside = { now: 0, most: 0 };
 const counts = new WeakMap();
 
+// Waits ?ms=N, or until the file ?gate=FILE is there.
+async function pause(query, ms) {
+	if (!query.has('gate')) return sleep(Number(query.get('ms') ?? ms));
+	for (const end = Date.now() + 60000; !fs.existsSync(query.get('gate')) && Date.now() < end;) await sleep(10);
+}
+
 const routes = {
 	async '/hello'({ res }) {
 		res.setHeader('Content-Type', 'text/plain');
 		res.end(`hello from ${process.pid}\n`);
 	},
 	async '/sleep'({ query, json }) {
-		await sleep(Number(query.get('ms') ?? 100));
+		await pause(query, 100);
 		json();
 	},
 	async '/count'({ query, json }) {
 		fs.appendFileSync(query.get('file'), `${process.pid} ${query.get('tag') ?? ''}\n`, { mode: 0o666 });
-		await sleep(Number(query.get('ms') ?? 0));
+		await pause(query, 0);
 		json();
 	},
 	async '/big'({ query, res }) {
@@ -74,7 +80,7 @@ const routes = {
 	},
 	async '/inside'({ query, json }) {
 		inside.most = Math.max(inside.most, ++inside.now);
-		await sleep(Number(query.get('ms') ?? 50));
+		await pause(query, 50);
 		inside.now--;
 		json({ inside: inside.most });
 	},

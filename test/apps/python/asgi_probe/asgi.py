@@ -3,6 +3,7 @@ import asyncio
 import hashlib
 import json
 import os
+import time
 from urllib.parse import parse_qs
 
 inside = {"now": 0, "most": 0}
@@ -39,10 +40,20 @@ async def big(send, left):
         left -= 65536
 
 
-async def in_here(ms):
+async def pause(query, ms):
+    """Waits ?ms=N, or until the file ?gate=FILE is there."""
+    if "gate" not in query:
+        await asyncio.sleep(int(query.get("ms", ms)) / 1000)
+        return
+    end = time.monotonic() + 60
+    while not os.path.exists(query["gate"]) and time.monotonic() < end:
+        await asyncio.sleep(0.01)
+
+
+async def in_here(query):
     inside["now"] += 1
     inside["most"] = max(inside["most"], inside["now"])
-    await asyncio.sleep(ms / 1000)
+    await pause(query, 50)
     inside["now"] -= 1
     return inside["most"]
 
@@ -61,12 +72,13 @@ async def application(scope, receive, send):
     if path == "/raise":
         raise RuntimeError("the program failed")
     if path == "/sleep":
-        await asyncio.sleep(int(query.get("ms", "100")) / 1000)
+        await pause(query, 100)
     if path == "/count":
         with open(query["file"], "a") as f:
             f.write("%d %s\n" % (os.getpid(), query.get("tag", "")))
+        await pause(query, 0)
     if path == "/inside":
-        more = {"inside": await in_here(int(query.get("ms", "50")))}
+        more = {"inside": await in_here(query)}
     if path == "/status":
         status = int(query["code"])
     await respond(send, json.dumps(dict(await seen(scope, receive), **more)).encode(), status)

@@ -42,11 +42,21 @@ def big(left):
         left -= 65536
 
 
-def in_here(ms):
+def pause(query, ms):
+    """Waits ?ms=N, or until the file ?gate=FILE is there."""
+    if "gate" not in query:
+        time.sleep(int(query.get("ms", ms)) / 1000)
+        return
+    end = time.monotonic() + 60
+    while not os.path.exists(query["gate"]) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def in_here(query):
     with lock:
         inside["now"] += 1
         inside["most"] = max(inside["most"], inside["now"])
-    time.sleep(ms / 1000)
+    pause(query, 50)
     with lock:
         inside["now"] -= 1
         return inside["most"]
@@ -65,11 +75,12 @@ def application(environ, start_response):
     if path == "/raise":
         raise RuntimeError("the program failed")
     if path == "/sleep":
-        time.sleep(int(query.get("ms", "100")) / 1000)
+        pause(query, 100)
     if path == "/count":
         with open(query["file"], "a") as f:
             f.write("%d %s\n" % (os.getpid(), query.get("tag", "")))
+        pause(query, 0)
     if path == "/inside":
-        return answer_json(start_response, dict(seen(environ), inside=in_here(int(query.get("ms", "50")))))
+        return answer_json(start_response, dict(seen(environ), inside=in_here(query)))
     status = {"404": "404 Not Found"}.get(query.get("code"), query.get("code", "200 OK"))
     return answer_json(start_response, seen(environ), status if path == "/status" else "200 OK")
