@@ -1398,10 +1398,15 @@ class AsgiExchange:
 		try:
 			await self.server.app(self.make_scope(), self.receive, self.send)
 			self.returned()
-		except Disconnected:
-			self.end(False)
 		except BaseException as error:
-			self.failed(error)
+			# Another client's end, to which it was to say something, is an error like any.
+			if isinstance(error, Disconnected) and self.parted():
+				self.end(False)
+			else:
+				self.failed(error)
+
+	def parted(self):
+		return self.over or self.link.gone or self.link.transport.is_closing()
 
 	# An answer by HTTP: http.response.start and http.response.body.
 	def reply(self, message):
@@ -1781,6 +1786,9 @@ class WebSocket(AsgiExchange):
 				self.close(1011)
 		except Disconnected:
 			self.closed()
+
+	def parted(self):
+		return self.phase >= self.LEAVING or super().parted()
 
 	def stop(self):
 		if self.phase == self.OPEN:

@@ -1583,6 +1583,30 @@ async def application(scope, receive, send):
     assert "Exception" not in loader.stderr()
 
 
+def test_another_client_that_has_gone(start, application):
+    """Who sends to it gets an OSError; not caught, that is an exception like any: 500, and in the log."""
+    loader = start(application("""
+import asyncio
+others = []
+async def application(scope, receive, send):
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        others.append(send)
+    elif scope["type"] == "http":
+        for other in others:
+            await other({"type": "websocket.send", "text": "news"})
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"%d" % len(others)})
+""", "asgi.py"))
+    with loader.connect() as client:
+        Socket(client).accepted()
+    with loader.connect() as client:
+        wait_until(lambda: client.get().status == 500, 10, "the other one to be gone")
+    loader.wait_stderr("*** Exception Disconnected in the application")
+
+
 # ---- thrift
 
 @pytest.mark.parametrize("app, microseconds", [("hello", 45), ("asgi_hello", 150)])
