@@ -114,13 +114,12 @@ def test_big(box, query):
 def test_requests_run_beside_one_another(box):
     """Concurrency without limit, and the counters see each."""
     p = start(box, 'sleep')
-    connections = [p.connect() for _ in range(20)]
-    begin = time.monotonic()
-    for c in connections:
-        c.start('GET', '/?ms=800')
-    wait_until(lambda: p.processes()[0]['sessions'] == 20, 5)
-    assert all(c.response().text == 'slept 800\n' for c in connections)
-    in_time(begin, 4)
+    gate = box.gate()
+    connections = p.hold(20, gate.at('/'))
+    wait_until(lambda: gate.inside() == 20, 5, 'all to run')
+    assert p.processes()[0]['sessions'] == 20
+    gate.open()
+    assert all(c.response().status == 200 for c in connections)
     p.wait_idle()
     wait_until(lambda: p.processes()[0]['processed'] == 20)
     assert 'PID: %d' % p.processes()[0]['pid'] in p.text()
@@ -378,10 +377,13 @@ def test_stop_finishes_what_has_begun(box):
     p = start(box, 'stop')
     with p.connect() as idle, p.connect() as busy:
         assert idle.request('GET', '/').text == 'done\n'
-        busy.start('GET', '/?ms=1200')
+        gate = box.gate()
+        busy.start('GET', gate.at('/'))
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
-        begin = time.monotonic()
         p.signal(signal.SIGTERM)
+        assert idle.ended()
+        begin = time.monotonic()
+        gate.open()
         assert busy.response().text == 'done\n'
     assert p.wait_exit() == 0
     in_time(begin, 4)
@@ -391,10 +393,13 @@ def test_stop_finishes_what_has_begun(box):
 @pytest.mark.parametrize('how, name', [('sigterm', 'SIGTERM'), ('event', 'exit'), ('message', 'shutdown')])
 def test_application_ends_in_its_own_way(box, how, name):
     p = start(box, 'stop', **{'env.HOW': how})
+    gate = box.gate()
     with p.connect() as busy:
-        busy.start('GET', '/?ms=700')
+        busy.start('GET', gate.at('/'))
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         p.signal(signal.SIGTERM)
+        p.wait_log('stopping')
+        gate.open()
         assert busy.response().text == 'done\n'
     assert p.wait_exit() == 0
     assert re.findall(r'output: (\w+ .*)', p.log()) == ['goodbye by ' + name, 'closed well', 'exit 0']
@@ -403,11 +408,12 @@ def test_application_ends_in_its_own_way(box, how, name):
 def test_sigterm_from_somebody_else(box):
     """The process finishes and ends; another one takes its place."""
     p = start(box, 'stop')
-    pid = p.processes()[0]['pid']
+    pid, gate = p.processes()[0]['pid'], box.gate()
     with p.connect() as busy:
-        busy.start('GET', '/?ms=700')
+        busy.start('GET', gate.at('/'))
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         os.kill(pid, signal.SIGTERM)
+        gate.open()
         assert busy.response().text == 'done\n'
     wait_until(lambda: [x for x in p.processes() if x['pid'] != pid], 20)
     assert p.get('/').text == 'done\n'
@@ -523,13 +529,15 @@ def test_loader_finishes_what_lies_in_its_sockets(box):
     assert loader.line().startswith('READY')
     kept = client.Connection('unix:' + loader.path)
     assert kept.request('GET', '/?ms=0').status == 200
-    kept.start('GET', '/?ms=400&block=1')
-    time.sleep(0.1)
+    gate = box.gate()
+    kept.start('GET', gate.at('/?block=1'))
+    wait_until(lambda: gate.inside() == 1, 5, 'it to be held')
     late = [client.Connection('unix:' + loader.path) for _ in range(3)]
     for c in late:
         c.start('GET', '/?ms=100')
     os.close(loader.lifeline)
-    assert kept.response().text == 'slept 400\n'
+    gate.open()
+    assert kept.response().status == 200
     for c in late:
         r = c.response()
         assert r.text == 'slept 100\n' and r.closes

@@ -182,38 +182,37 @@ def test_client_that_leaves_ends_the_answer(python):
     assert p.get('/?n=1').status == 200
 
 
-def test_threads(python):
+def test_threads(python, box):
     p = python('sleep', thread_count=4)
     assert p.processes()[0]['concurrency'] == 4
-    start = time.monotonic()
-    connections = [p.connect() for _ in range(4)]
-    for c in connections:
-        c.start('GET', '/?ms=500')
+    gate = box.gate()
+    connections = p.hold(4, gate.at('/'))
+    wait_until(lambda: gate.inside() == 4, 5, 'all four to run')
+    gate.open()
     for c in connections:
         assert c.response().status == 200
         c.close()
-    in_time(start, 1.5)
 
 
-def test_asgi_serves_many_at_once(python):
-    p = python('asgi_conformance')
-    start = time.monotonic()
-    connections = [p.connect() for _ in range(40)]
-    for c in connections:
-        c.start('GET', '/sleep?0.5')
+def test_asgi_serves_many_at_once(python, box):
+    p, gate = python('asgi_conformance'), box.gate()
+    connections = p.hold(40, gate.at())
+    wait_until(lambda: gate.inside() == 40, 5, 'all to run')
+    gate.open()
     for c in connections:
         assert c.response().body == b'slept'
         c.close()
-    in_time(start, 3)
 
 
 @pytest.mark.parametrize('name', ['sleep', 'asgi_conformance'])
-def test_stop_lets_requests_finish(python, name):
-    p = python(name)
+def test_stop_lets_requests_finish(python, box, name):
+    p, gate = python(name), box.gate()
     with p.connect(20) as c:
-        c.start('GET', '/?ms=1000' if name == 'sleep' else '/sleep?1.0')
-        wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
+        c.start('GET', gate.at())
+        wait_until(lambda: gate.inside() == 1, 5, 'the request to run')
         p.signal(signal.SIGTERM)
+        p.wait_log('stopping')
+        gate.open()
         assert c.response().status == 200
     assert p.wait_exit() == 0
 

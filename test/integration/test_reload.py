@@ -163,12 +163,14 @@ def test_a_removed_app_finishes_its_requests(box):
     site.add('slow', SLOW)
     p = site.start()
     with p.connect(20) as running, p.connect(20) as reading:
-        running.start('GET', '/?2', host='slow.test')
+        gate = box.gate()
+        running.start('GET', gate.at('/'), host='slow.test')
         reading.start('POST', '/?0', [('Content-Length', '3')], host='slow.test')
         wait_until(lambda: p.group('slow')['processes'][0]['sessions'] == 1, 5, 'a session')
         del site.apps['slow']
         site.reload()
         reading.send(b'abc')
+        gate.open()
         assert running.response().status == 200
         assert reading.response().status == 200
     assert site.get('slow').status == 404

@@ -17,6 +17,8 @@ BAD = {
 VERSION = 'run lambda { |env| [200, {"content-type" => "text/plain"}, ["%s #{$$}"]] }\n'
 SLOW = '''run lambda { |env|
   sleep env["QUERY_STRING"].to_f
+  gate = env["QUERY_STRING"][/gate=(.+)/, 1]
+  6000.times { File.exist?(gate) ? break : sleep(0.01) } if gate
   [200, {"content-type" => "text/plain"}, ["slow"]]
 }
 '''

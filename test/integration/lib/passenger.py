@@ -85,6 +85,10 @@ class Gate:
         """The path of a request that waits here."""
         return '%s%sgate=%s' % (path, '&' if '?' in path else '?', self.path)
 
+    def inside(self):
+        """How many have come here, where the application tells (test/apps/*/sleep)."""
+        return os.path.getsize(self.path + '.inside') if os.path.exists(self.path + '.inside') else 0
+
     def open(self):
         with open(self.path, 'w'):
             pass

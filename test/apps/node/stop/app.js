@@ -1,6 +1,10 @@
-// Ends in the way that HOW names, and says so.
+// Ends in the way that HOW names, and says so.  Answers after ?ms=N, and not before the file ?gate=FILE is there.
+const fs = require('fs');
 const server = require('http').createServer((req, res) => {
-	setTimeout(() => res.end('done\n'), Number(/ms=(\d+)/.exec(req.url)?.[1] ?? 0));
+	const gate = /gate=(.+)/.exec(req.url)?.[1];
+	const end = Date.now() + 60000;
+	const answer = () => gate && !fs.existsSync(gate) && Date.now() < end ? setTimeout(answer, 10) : res.end('done\n');
+	setTimeout(answer, Number(/ms=(\d+)/.exec(req.url)?.[1] ?? 0));
 }).listen(3000);
 const goodbye = how => setTimeout(() => {
 	console.log(`goodbye by ${how}`);

@@ -2,6 +2,7 @@
 # Lifespan 2.0) knows them. What it is told and what is raised goes to stderr as JSON lines.
 import asyncio
 import json
+import os
 import sys
 
 
@@ -116,7 +117,16 @@ async def http(scope, receive, send):
     elif path == "/exit":
         sys.exit(5)
     elif path == "/sleep":
-        await asyncio.sleep(float(scope["query_string"]))
+        gate = scope["query_string"].decode().partition("gate=")[2]
+        if gate:
+            with open(gate + ".inside", "a") as f:
+                f.write(".")
+            for _ in range(6000):
+                if os.path.exists(gate):
+                    break
+                await asyncio.sleep(0.01)
+        else:
+            await asyncio.sleep(float(scope["query_string"]))
         await send(START)
         await send(body_of(b"slept"))
     elif path == "/read":
