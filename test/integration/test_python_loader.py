@@ -18,6 +18,7 @@ import time
 import pytest
 
 from lib.loader_tests import *  # noqa: F401, F403
+from lib.passenger import Gate
 from lib.wait import Late, in_time, wait_until
 from session_client import Loader, default_environment, frame, pairs
 
@@ -692,16 +693,16 @@ def test_connections_that_end_leave_nothing(start, app, mode):
     assert len(os.listdir("/proc/%d/task" % loader.process.pid)) <= 6
 
 
-def test_asgi_runs_all_at_once(start):
-    loader = start("asgi_conformance")
+def test_asgi_runs_all_at_once(start, tmp_path):
+    loader, gate = start("asgi_conformance"), Gate(str(tmp_path / "gate"))
     clients = [loader.connect() for _ in range(50)]
-    begin = time.monotonic()
     for client in clients:
-        client.request("GET", "/sleep", "0.4")
+        client.request("GET", "/sleep", "gate=" + gate.path)
+    wait_until(lambda: gate.inside() == 50, 5, "all to run")
+    gate.open()
     for client in clients:
         assert client.answer().body == b"slept"
         client.close()
-    in_time(begin, 1.5)
 
 
 # ---- stop, signals, commands
@@ -795,15 +796,16 @@ def test_exit_in_a_request_stops_the_process(start, application, mode):
 
 
 @SLEEPING
-def test_backtrace_command_while_busy(start, app, mode):
-    loader = start(app, **mode)
+def test_backtrace_command_while_busy(start, tmp_path, app, mode):
+    loader, gate = start(app, **mode), Gate(str(tmp_path / "gate"))
     with loader.connect() as client:
-        asleep(client, app, 700)
-        time.sleep(0.2)
+        client.request("GET", "/sleep", "gate=" + gate.path)
+        wait_until(lambda: gate.inside() == 1, 5, "the request to run")
         loader.command("NONSENSE")
         loader.command("BACKTRACE")
-        text = loader.wait_stderr("end of backtraces", 0.4)
-        assert ("await asyncio.sleep(" if "asgi" in app else "time.sleep(ms") in text
+        text = loader.wait_stderr("end of backtraces", 5)
+        assert ("await asyncio.sleep(" if "asgi" in app else "sleep/passenger_wsgi.py") in text
+        gate.open()
         assert client.answer().status == 200
 
 

@@ -18,6 +18,7 @@ import time
 import pytest
 
 from lib.loader_tests import *  # noqa: F401, F403
+from lib.passenger import Gate
 from lib.wait import Late, in_time, wait_until
 from session_client import Loader, frame, pairs, default_environment
 
@@ -859,15 +860,16 @@ def test_exit_in_a_request_stops_the_process(start, application):
 
 
 @each_mode
-def test_backtrace_command_while_busy(start, mode):
-    loader = start("sleep", **mode)
+def test_backtrace_command_while_busy(start, tmp_path, mode):
+    loader, gate = start("sleep", **mode), Gate(str(tmp_path / "gate"))
     with loader.connect() as client:
-        client.request("GET", "/", "ms=700")
-        time.sleep(0.2)
+        client.request("GET", "/", "gate=" + gate.path)
+        wait_until(lambda: gate.inside() == 1, 5, "the request to run")
         loader.command("NONSENSE")
         loader.command("BACKTRACE")
-        text = loader.wait_stderr("end of backtraces", 0.4)
+        text = loader.wait_stderr("end of backtraces", 5)
         assert "sleep/config.ru" in text
+        gate.open()
         assert client.answer().status == 200
 
 
