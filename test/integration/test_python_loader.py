@@ -720,17 +720,19 @@ def asleep(client, app, ms):
 
 @SLEEPING
 @pytest.mark.parametrize("how", ["lifeline", "term"])
-def test_stop_finishes_what_has_begun(start, app, mode, how):
-    loader = start(app, **mode)
+def test_stop_finishes_what_has_begun(start, tmp_path, app, mode, how):
+    loader, gate = start(app, **mode), Gate(str(tmp_path / "gate"))
     with loader.connect() as client, loader.connect() as idle:
         asleep(idle, app, 1)
         idle.answer()
-        asleep(client, app, 500)
-        time.sleep(0.2)
+        client.request("GET", "/sleep", "gate=" + gate.path)
+        wait_until(lambda: gate.inside() == 1, 5, "the request to run")
         if how == "term":
             loader.signal(signal.SIGTERM)
         else:
             loader.cut_lifeline()
+        time.sleep(0.3)  # nothing tells from outside that it knows
+        gate.open()
         answer = client.answer()
         assert answer.body.startswith(b"slept") and answer.header("connection") == "close"
         assert client.ended() and idle.ended()

@@ -133,7 +133,7 @@ def test_half_an_answer_looks_cut(box, kind):
     """Head and some body came: never tried again, and the client sees that it is incomplete."""
     p = box.serve(kind, processes=2)
     with p.connect(20) as c:
-        c.start('GET', '/late?n=100')
+        c.start('GET', '/late?n=1000')
         assert c.final_head().status == 200
         while b'line 3' not in c.buffer:
             assert c.fill()
