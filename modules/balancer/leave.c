@@ -144,13 +144,13 @@ leave_drain(struct balancer *balancer)
 	struct traffic *traffic = &balancer->traffic;
 	if (balancer->state == BALANCER_OPENING || balancer->state >= BALANCER_DRAINING)
 		return;
-	balancer->state = BALANCER_DRAINING;
-	traffic->state = TRAFFIC_DRAINING;
 	list_each (&traffic->listeners, node) {
 		struct listener *listener = container_of(node, struct listener, node);
 		if (listener->kind == LISTENER_FRONT)
-			listener_pause(listener);
+			listener_finish(listener);
 	}
+	balancer->state = BALANCER_DRAINING;
+	traffic->state = TRAFFIC_DRAINING;
 	pool_drain(&balancer->pool);
 	balancer->drain_idle_until_ms = balancer->loop.now_ms + (traffic->clients.count > 0 ? LEAVE_IDLE_MS : 0);
 	leave_quiet(traffic);

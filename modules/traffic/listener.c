@@ -133,7 +133,7 @@ listener_ready(struct watch *watch, uint32_t events)
 void
 listener_resume(struct listener *listener)
 {
-	if (listener->watch.ready != NULL)
+	if (listener->watch.ready != NULL || listener->watch.fd < 0)
 		return;
 	enum traffic_state state = listener->traffic->state;
 	if (state == TRAFFIC_HANDING_OVER || (listener->kind == LISTENER_FRONT && state == TRAFFIC_DRAINING))
@@ -148,6 +148,29 @@ listener_pause(struct listener *listener)
 	watch_remove(listener->traffic->loop, &listener->watch);
 }
 
+static void
+listener_shut(struct listener *listener)
+{
+	int fd = listener->watch.fd;
+	listener_pause(listener);
+	timer_cancel(listener->traffic->loop, &listener->pause);
+	listener->watch.fd = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
+void
+listener_finish(struct listener *listener)
+{
+	uint64_t before;
+	do {
+		before = listener->accepted;
+		if (listener->watch.ready != NULL)
+			listener_ready(&listener->watch, EPOLLIN);
+	} while (listener->accepted != before);
+	listener_shut(listener);
+}
+
 void
 listener_close(struct listener *listener)
 {
@@ -160,10 +183,8 @@ listener_close(struct listener *listener)
 		if (client->request == NULL)
 			client_close(client);
 	}
-	listener_pause(listener);
-	timer_cancel(traffic->loop, &listener->pause);
+	listener_shut(listener);
 	list_remove(&listener->node);
-	close(listener->watch.fd);
 	/* Events of this turn were taken out by watch_remove(). */
 	free(listener);
 }

@@ -179,19 +179,29 @@ def test_no_new_connections_while_draining(box):
         busy.start('GET', gate.at())
         wait_until(lambda: p.processes()[0]['sessions'] == 1, 5)
         p.signal(signal.SIGQUIT)  # which is no other than SIGTERM and SIGINT
-        assert idle.ended()
+        wait_until(lambda: client.refuses(p.front), 5, 'the front listener to close')
+        gate.open()
+        assert busy.response().status == 200
+    assert p.wait_exit() == 0
+    assert client.refuses(p.front)
+
+
+def test_who_has_connected_before_the_drain_is_served(box):
+    p = box.serve('command')
+    balancer = p.balancer
+    with p.connect(20) as c:
+        os.kill(balancer, signal.SIGSTOP)
         try:
             late = p.connect(20)
             late.start('GET', '/hello')
-        except ConnectionError:
-            late = None
-        gate.open()
-        assert busy.response().status == 200
-    if late:  # the system took it, nobody else did
-        with late, pytest.raises((client.Closed, ConnectionError)):
-            late.response()
+            p.signal(signal.SIGTERM)
+            p.wait_log('SIGTERM.*stopping')
+        finally:
+            os.kill(balancer, signal.SIGCONT)
+        with late:
+            assert late.response().status == 200
+        assert c.ended()
     assert p.wait_exit() == 0
-    assert client.refuses(p.front)
 
 
 def test_second_sigterm_ends_at_once(box, kind):
