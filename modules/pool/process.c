@@ -418,8 +418,10 @@ session_leave(struct session *session)
 	if (session_kind_is_direct(session->kind))
 		count(&process->board->direct);
 	/* The first one: another number of processes is wanted from now on (pre_start). */
-	if (atomic_load_explicit(&process->group->board->requests, memory_order_relaxed) == 0)
+	if (atomic_load_explicit(&process->group->board->requests, memory_order_relaxed) == 0) {
 		group_touch(process->group);
+		pool_reap_later(process->group->pool);
+	}
 	count(&process->group->board->requests);
 }
 

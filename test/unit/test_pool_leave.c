@@ -81,6 +81,25 @@ test_idle_by_a_waiter_that_left(void **state)
 	assert_ptr_equal(fake_last_retired, a);
 }
 
+/* One is to be there for the first request, and need not be after its end, however that comes. */
+static void
+test_idle_beside_the_first_request(void **state)
+{
+	(void)state;
+	fake_apps[0].pool_idle_time_ms = 5000;
+	fake_apps[0].pre_start = CONFIG_PRE_START_ON;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	struct fake_session *session = fake_take(0, GROUP_TAKEN);
+	fake_assert_on(session, a);
+	group_detach(a);
+	fake_pass(5000); /* b is the one that is to be there */
+	assert_int_equal(fake_retired, 0);
+	fake_gone(a);
+	fake_pass(1000);
+	assert_int_equal(fake_retired, 1);
+	assert_ptr_equal(fake_last_retired, b);
+}
+
 static void
 test_never_reaped(void **state)
 {
@@ -348,13 +367,21 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		pool_test(test_idle_reaping),        pool_test(test_idle_time_begins_at_the_end),
-		pool_test(test_idle_times_differ),   pool_test(test_idle_by_a_waiter_that_left),
-		pool_test(test_never_reaped),        pool_test(test_max_requests),
-		pool_test(test_detached_door_works), pool_test(test_restart),
-		pool_test(test_process_gone),        pool_test(test_bad_records),
-		pool_test(test_attached_retiring),   pool_test(test_drain),
-		pool_test(test_tunnels_are_told),    pool_test(test_tunnels_are_left),
+		pool_test(test_idle_reaping),
+		pool_test(test_idle_time_begins_at_the_end),
+		pool_test(test_idle_times_differ),
+		pool_test(test_idle_by_a_waiter_that_left),
+		pool_test(test_idle_beside_the_first_request),
+		pool_test(test_never_reaped),
+		pool_test(test_max_requests),
+		pool_test(test_detached_door_works),
+		pool_test(test_restart),
+		pool_test(test_process_gone),
+		pool_test(test_bad_records),
+		pool_test(test_attached_retiring),
+		pool_test(test_drain),
+		pool_test(test_tunnels_are_told),
+		pool_test(test_tunnels_are_left),
 		pool_test(test_tunnels_at_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
