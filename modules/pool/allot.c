@@ -199,7 +199,8 @@ pool_evict(struct pool *pool)
 	}
 }
 
-/* Somebody who waits goes before a minimum size; among equals, who asked first. */
+/* Somebody who waits goes before a restart, which may have made the room, and that before a minimum size; among equals,
+ * who asked first. */
 static struct group *
 pool_next_starved(struct pool *pool)
 {
@@ -210,20 +211,25 @@ pool_next_starved(struct pool *pool)
 			list_remove(node);
 		else if (group_is_short(group))
 			return group;
-		else if (first == NULL)
+		else if (first == NULL || (group->roll == ROLL_RUNNING && first->roll != ROLL_RUNNING))
 			first = group;
 	}
 	return first;
 }
 
+bool
+pool_is_full(const struct pool *pool)
+{
+	return (uint64_t)pool->process_count + pool->spawning >= (uint64_t)pool->config->max_pool_size;
+}
+
 static void
 pool_allot(struct pool *pool)
 {
-	uint64_t size_max = (uint64_t)pool->config->max_pool_size;
 	uint64_t spawns_max = (uint64_t)pool->config->max_concurrent_spawns;
 	struct group *group;
 	while ((group = pool_next_starved(pool)) != NULL && pool->spawning < spawns_max) {
-		if (pool->process_count + pool->spawning >= size_max) {
+		if (pool_is_full(pool)) {
 			pool_evict(pool);
 			return;
 		}

@@ -406,6 +406,8 @@ void group_bury(struct grave *grave);
 
 /* Private to pool/: asks for processes of this group as far as the rules allow. */
 void pool_consider(struct pool *pool, struct group *group);
+/* No process more may be there. */
+bool pool_is_full(const struct pool *pool);
 /* Private: room may have come free. */
 void pool_room(struct pool *pool);
 /* The process that has been idle for longest of those that make way for another one of this group, or NULL: none does

@@ -111,8 +111,9 @@ group_roll_on(struct group *group)
 		group_replace(old);
 		old = group_outdated(group);
 	}
+	/* None is to come; or none can: then its minimum has to wait like any other's. */
 	bool nobody = group->roll == ROLL_RUNNING && group_coming(group) == 0 && group_waiting(group) == 0 &&
-	              group_minimum(group) == 0;
+	              (group_minimum(group) == 0 || (group_going(group) == 0 && pool_is_full(group->pool)));
 	if (old == NULL && (group->heap_count > 0 || nobody))
 		group_set_roll(group, ROLL_NONE);
 }

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lib import client
 from lib.load import Load
 from lib.wait import in_time, wait_until
 
@@ -171,3 +172,15 @@ def test_the_balancer_dies_at_every_point(box):
             wait_until(lambda: not before & {q['pid'] for q in p.processes()}, 10, 'the old ones are gone')
             assert len(re.findall('is ready after', p.log())) == ready + 3, (point, later_ms)
             assert p.get('/hello').status == 200
+
+
+def test_full_pool_where_another_waits_for_its_minimum(box):
+    """The room that the restart makes is its own: it comes to its end."""
+    for name in ('one', 'two'):
+        deploy(box, VERSION % name, name)
+    p = box.start(passenger={'max_pool_size': 1}, processes=1,
+                  apps={name: {'root': box.path(name), 'type': 'ruby', 'host': name + '.test'} for name in ('one', 'two')})
+    has = [g['app_name'] for g in p.groups(p.status()) if g['processes_enabled']][0]
+    done = restart(box, p, '--wait', '--name', has)
+    assert done.returncode == 0 and len(p.processes(app=has)) == 1
+    assert client.request(p.front, host=has + '.test', timeout=30).status == 200

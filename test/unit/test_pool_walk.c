@@ -61,13 +61,21 @@ freed(unsigned slot)
 		process->idle_since_ms = model_loop.now_ms;
 }
 
+/* After the first one another number of processes is the least. */
+static void
+count_request(unsigned app)
+{
+	if (model_apps[app].requests++ == 0)
+		model_apps[app].attached_ms = model_loop.now_ms;
+}
+
 static void
 leave(struct model_session *session)
 {
 	struct model_process *process = &model_processes[session->slot];
 	process->used -= session->state == SESSION_ACTIVE && session_kind_needs_place(session->kind);
 	process->processed++;
-	model_apps[process->app].requests++;
+	count_request(process->app);
 	session->state = SESSION_NONE;
 }
 
@@ -263,7 +271,8 @@ heard(struct session *real, enum session_event event)
 		break;
 	case SESSION_PROCESS_GONE:
 		must(dying == (int)session->slot && session->state != SESSION_NONE && session->state != SESSION_QUEUED);
-		model_apps[session->app].requests += session->state != SESSION_AT_DOOR;
+		if (session->state != SESSION_AT_DOOR)
+			count_request(session->app);
 		break;
 	case SESSION_TUNNEL_OVER:
 		must(session->state == SESSION_TUNNEL && model_processes[session->slot].retired);

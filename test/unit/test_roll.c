@@ -142,6 +142,32 @@ test_full_pool(void **state)
 	assert_int_equal(other->state, PROCESS_ENABLED);
 }
 
+/* The room that a restart has made is not for another one's minimum; what is taken by who waits ends it. */
+static void
+test_full_pool_with_a_minimum_that_waits(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 1;
+	struct process *a = fake_attach(0, 1);
+	fake_apps[0].min_instances = fake_apps[1].min_instances = 1;
+	group_touch(fake_group(1));
+	fake_settle();
+	restart(false);
+	assert_int_equal(a->state, PROCESS_RETIRING);
+	assert_roll(ROLL_RUNNING);
+	fake_gone(a);
+	assert_int_equal(fake_spawns[0], 1);
+	assert_int_equal(fake_spawns[1], 0);
+	a = fake_attach(0, 1);
+	assert_roll(ROLL_NONE);
+	restart(false);
+	fake_take(1, GROUP_WAITS);
+	fake_gone(a);
+	assert_int_equal(fake_spawns[1], 1);
+	fake_attach(1, 1);
+	assert_roll(ROLL_NONE);
+}
+
 static void
 test_at_once(void **state)
 {
@@ -651,6 +677,7 @@ main(void)
 		pool_test(test_a_failure_stops_it),
 		pool_test(test_overtaken),
 		pool_test(test_full_pool),
+		pool_test(test_full_pool_with_a_minimum_that_waits),
 		pool_test(test_at_once),
 		pool_test(test_nobody_there),
 		pool_test(test_the_new_ones_first),
