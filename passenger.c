@@ -6,7 +6,7 @@
 #include "balancer/balancer.h"
 #include "operator/command.h"
 #include "operator/options.h"
-#include "spawner/exec.h"
+#include "worker/exec.h"
 #include "spawner/serve.h"
 #include "spawner/upgrade.h"
 #include "system/image.h"

@@ -1,6 +1,6 @@
 #include "operator/probe.h"
 
-#include "spawner/environment.h"
+#include "worker/environment.h"
 #include "system/child.h"
 
 #include <errno.h>

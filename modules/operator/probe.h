@@ -7,7 +7,7 @@
 #define OPERATOR_PROBE_H
 
 #include "config/app_type.h"
-#include "spawner/plan.h"
+#include "worker/plan.h"
 
 struct probe {
 	struct buf text;         /* what it wrote; the others lie in it */

@@ -1,8 +1,8 @@
 #include "base/log.h"
 #include "spawner/carry.h"
-#include "spawner/launch.h"
-#include "spawner/preloader.h"
-#include "spawner/ready.h"
+#include "worker/launch.h"
+#include "worker/preloader.h"
+#include "worker/ready.h"
 
 #include <stdlib.h>
 #include <unistd.h>

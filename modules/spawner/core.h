@@ -8,17 +8,17 @@
 #define SPAWNER_CORE_H
 
 #include "spawner/control_server.h"
-#include "spawner/evidence.h"
-#include "spawner/hooks.h"
+#include "worker/evidence.h"
+#include "worker/hooks.h"
 #include "spawner/listeners.h"
 #include "spawner/log_files.h"
 #include "spawner/notify.h"
-#include "spawner/place.h"
+#include "worker/place.h"
 #include "spawner/restart_files.h"
 #include "spawner/snapshot.h"
 #include "spawner/supervisor.h"
 #include "spawner/state.h"
-#include "spawner/worker.h"
+#include "worker/worker.h"
 #include "system/image.h"
 #include "system/signals.h"
 

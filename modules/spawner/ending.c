@@ -1,7 +1,7 @@
 #include "spawner/ending.h"
 
 #include "base/log.h"
-#include "spawner/ladder.h"
+#include "worker/ladder.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
 

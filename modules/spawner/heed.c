@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "spawner/ending.h"
-#include "spawner/ladder.h"
-#include "spawner/preloader.h"
+#include "worker/ladder.h"
+#include "worker/preloader.h"
 #include "spawner/refork.h"
 #include "spawner/reload.h"
 #include "spawner/restart.h"

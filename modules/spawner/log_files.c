@@ -1,6 +1,6 @@
 #include "spawner/log_files.h"
 
-#include "spawner/identity.h"
+#include "worker/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>

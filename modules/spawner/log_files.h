@@ -10,7 +10,7 @@
 #define SPAWNER_LOG_FILES_H
 
 #include "config/config.h"
-#include "spawner/capture.h"
+#include "worker/capture.h"
 
 enum { LOG_FILES_ERROR_BYTES = 512 };
 

@@ -1,8 +1,8 @@
 #include "spawner/refork.h"
 
 #include "base/log.h"
-#include "spawner/ladder.h"
-#include "spawner/preloader.h"
+#include "worker/ladder.h"
+#include "worker/preloader.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
 

@@ -1,7 +1,7 @@
 #include "spawner/reload.h"
 
 #include "base/log.h"
-#include "spawner/preloader.h"
+#include "worker/preloader.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
 

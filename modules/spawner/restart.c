@@ -1,7 +1,7 @@
 #include "spawner/restart.h"
 
 #include "base/log.h"
-#include "spawner/preloader.h"
+#include "worker/preloader.h"
 #include "spawner/tell.h"
 
 void

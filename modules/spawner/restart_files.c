@@ -1,7 +1,7 @@
 #include "spawner/restart_files.h"
 
 #include "base/log.h"
-#include "spawner/identity.h"
+#include "worker/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>

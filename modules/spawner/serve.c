@@ -3,7 +3,7 @@
 #include "apps/apps.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "spawner/identity.h"
+#include "worker/identity.h"
 #include "spawner/spawner.h"
 
 #include <errno.h>

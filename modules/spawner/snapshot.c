@@ -2,8 +2,8 @@
 
 #include "config/app_type.h"
 #include "handover/snapshot.h"
-#include "spawner/identity.h"
-#include "spawner/preloader.h"
+#include "worker/identity.h"
+#include "worker/preloader.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,10 +7,10 @@
 #ifndef SPAWNER_SNAPSHOT_H
 #define SPAWNER_SNAPSHOT_H
 
-#include "spawner/evidence.h"
+#include "worker/evidence.h"
 #include "spawner/listeners.h"
 #include "spawner/supervisor.h"
-#include "spawner/worker.h"
+#include "worker/worker.h"
 
 enum { SNAPSHOT_BUDGET_MS = 25, SNAPSHOT_CPU_FRESH_MS = 1000 };
 

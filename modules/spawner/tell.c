@@ -1,7 +1,7 @@
 #include "spawner/tell.h"
 
 #include "base/log.h"
-#include "spawner/identity.h"
+#include "worker/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "handover/snapshot.h"
 #include "spawner/carry.h"
-#include "spawner/ladder.h"
+#include "worker/ladder.h"
 #include "spawner/tell.h"
 
 #include <errno.h>

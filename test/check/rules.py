@@ -9,7 +9,7 @@ import source
 
 FUNCTION_LINES_MAX = 100
 FILE_LINES_MAX = 600
-WINGS = ({'spawner'}, {'pool', 'traffic', 'balancer'})
+WINGS = ({'worker', 'spawner'}, {'pool', 'traffic', 'balancer'})
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 BANNED = {

@@ -1,5 +1,5 @@
 /* Adoption: which processes we take for ours, and which not; and what a loader's line says. */
-#include "spawner/ready.h"
+#include "worker/ready.h"
 #include "system/child.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 #include "handover/instance.h"
 
-#include "spawner/place.h"
+#include "worker/place.h"
 #include "system/socket.h"
 
 #include <setjmp.h>

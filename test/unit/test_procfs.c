@@ -1,6 +1,6 @@
 #include "system/procfs.h"
 
-#include "spawner/ready.h"
+#include "worker/ready.h"
 #include "system/socket.h"
 
 #include <setjmp.h>
