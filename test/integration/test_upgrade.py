@@ -247,9 +247,10 @@ SLOW = {
 def test_a_start_goes_on(box, how):
     """A process that is being started, and who waits for it, notice nothing."""
     root = box.rack('slow', '$stdout.write("half a li"); $stdout.flush; sleep 1; puts "ne"\n' + COUNTER)
+    program = os.path.join(box.program()[0], 'origin.py')
     box.write('slow/slow.py', 'import runpy, sys, time\nprint("half a li", end="", flush=True)\ntime.sleep(1)\n'
               'print("ne", flush=True)\nsys.argv = ["origin.py"]\nrunpy.run_path(%r, run_name="__main__")\n'
-              % os.path.join(passenger.COMMAND_APPS, 'origin.py'))
+              % program)
     p = box.start(apps={'main': {'root': root, 'min_instances': 0, 'max_instances': 1, 'start_timeout': '20s', **SLOW[how]}}, processes=0)
     front = p.front
     with p.connect(20) as waiting:

@@ -163,6 +163,7 @@ model_leave_rotation(unsigned slot)
 		if (first == NULL)
 			return;
 		first->state = SESSION_QUEUED;
+		first->again = true;
 		first->slot = MODEL_SLOTS;
 		first->ticket = model_ticket(first->since_ms);
 	} while (true);
@@ -411,7 +412,12 @@ check_group(unsigned app)
 	must(group->heap_count == 0 || group->heap[0] == model_least_busy(app)->real);
 	list_each (&group->queue, node) {
 		struct model_session *session = container_of(node, struct model_session, real.node);
-		must(session->state == SESSION_QUEUED && session->app == app && session->ticket > ticket);
+		must(session->state == SESSION_QUEUED && session->app == app);
+		/* Which of two processes left first in this turn, and so which of two of one age, only the pool knows. */
+		if (session->ticket < ticket) {
+			must(session->again && session->since_ms == ticket >> 32);
+			session->ticket = model_ticket(session->since_ms);
+		}
 		ticket = session->ticket;
 		count++;
 	}

@@ -46,6 +46,7 @@ struct model_session {
 	enum session_kind kind;
 	unsigned app, slot;
 	uint64_t since_ms, deadline_ms, ticket;
+	bool again; /* it had another wish, and queues since that left rotation */
 };
 
 struct model_app {

@@ -170,6 +170,7 @@ wait_since_now(struct model_session *session, enum session_state state, uint64_t
 	session->since_ms = model_loop.now_ms;
 	session->deadline_ms = limited ? model_loop.now_ms + wait_ms : UINT64_MAX;
 	session->ticket = model_ticket(model_loop.now_ms);
+	session->again = false;
 }
 
 static void
@@ -242,7 +243,7 @@ heard_ready(struct model_session *session)
 		must(session == model_first_queued(session->app, false));
 		must(process == model_least_busy(session->app));
 	} else if (session->state == SESSION_QUEUED) {
-		must(session == in_queue);
+		must(session == in_queue || (session->again && session->since_ms == in_queue->since_ms));
 		must(process == model_least_busy(session->app));
 		must(at_door == NULL || at_door->since_ms > session->since_ms);
 	} else {

@@ -224,7 +224,10 @@ class Box:
         return self.start(passenger=sections, app=self.app(kind, **options), processes=processes)
 
     def run(self, *arguments, timeout=120, **how):
-        return subprocess.run([BIN] + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        binary = BIN
+        if 'user' in how:  # who may not enter the folder that this one lies in
+            binary = shutil.copy(BIN, self.path('passenger'))
+        return subprocess.run([binary] + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               timeout=timeout, cwd=self.dir, **how)
 
     # --- the end ------------------------------------------------------------
