@@ -335,20 +335,32 @@ upgrade_begin(struct spawner *spawner, const char *path, bool only_check, uint64
 
 /* --- the way over ----------------------------------------------------------------------------- */
 
+/* What does not go over, and has to end before; NULL: nothing. */
+static const char *
+in_the_way(const struct spawner *spawner)
+{
+	if (spawner->supervisor.state != SUPERVISOR_SERVING)
+		return "a balancer is just being started";
+	if (spawner->supervisor.channel.queue.count > 0)
+		return "the balancer does not take what it is told";
+	if (!hooks_are_idle(&spawner->hooks))
+		return "a hook still runs; try again when it has ended";
+	return workers_give_evidence(&spawner->workers) ? "evidence of a process is still being taken" : NULL;
+}
+
 static void
 go(struct spawner *spawner)
 {
 	struct upgrade *upgrade = &spawner->upgrade;
 	char why[UPGRADE_TEXT_BYTES];
+	const char *obstacle = in_the_way(spawner);
 
-	bool quiet = spawner->supervisor.state == SUPERVISOR_SERVING && spawner->supervisor.channel.queue.count == 0 &&
-	             hooks_are_idle(&spawner->hooks) && !workers_give_evidence(&spawner->workers);
-	if (!quiet && spawner->loop.now_ms < upgrade->gives_up_ms) {
+	if (obstacle != NULL && spawner->loop.now_ms < upgrade->gives_up_ms) {
 		timer_set(&spawner->loop, &upgrade->timer, GOING_AGAIN_MS);
 		return;
 	}
-	if (!quiet) {
-		refuse(spawner, "a hook still runs, or the balancer does not take what it is told");
+	if (obstacle != NULL) {
+		refuse(spawner, obstacle);
 		return;
 	}
 	int back_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);

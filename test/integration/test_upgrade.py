@@ -373,6 +373,20 @@ def test_a_balancer_dies_in_the_overlap(box, shop, who):
     wait_alone(p)
 
 
+@pytest.mark.full
+def test_a_hook_that_hangs(box):
+    """It has to end before; what is in the way is said, and nothing has changed."""
+    gate = box.gate()
+    hook = box.write('hook', '#!/bin/sh\nwhile [ ! -e %s ]; do sleep 0.1; done\n' % gate.path, 0o755)
+    p = box.start(passenger={'hook_attached_process': hook}, app=box.app('command'))
+    before = facts(p)
+    assert 'nothing was changed: a hook still runs; try again when it has ended' in upgrade(p, code=1)
+    gate.open()
+    upgrade(p)
+    wait_alone(p)
+    assert facts(p) == before
+
+
 @pytest.mark.root
 def test_as_an_ordinary_user(box):
     """Without root there is no balancer's user and no change of rights."""
