@@ -102,8 +102,14 @@ leave_to_another(struct balancer *balancer, uint64_t within_ms)
 	balancer->ends_ms = balancer->loop.now_ms + within_ms;
 	traffic->state = TRAFFIC_HANDING_OVER;
 	traffic->idle = leave_give_client;
-	list_each (&traffic->listeners, node)
-		listener_pause(container_of(node, struct listener, node));
+	/* an address that a reload takes away is to be free; doors are the other one's, too */
+	list_each (&traffic->listeners, node) {
+		struct listener *listener = container_of(node, struct listener, node);
+		if (listener->kind == LISTENER_FRONT)
+			listener_shut(listener);
+		else
+			listener_pause(listener);
+	}
 	balancer->scoreboard = traffic->scoreboard = scoreboard_private();
 	pool_hand_over(&balancer->pool, balancer->scoreboard);
 	leave_step(balancer);

@@ -161,8 +161,15 @@ pool_share(struct pool *pool, const struct group *group)
 	if (richest == NULL)
 		return NULL;
 	since = since < richest->record.started_ms ? richest->record.started_ms : since;
-	bool long_enough = own == 0 && pool->loop->now_ms > since + process_turn_ms(richest);
-	return most >= has + (long_enough ? 1 : 2) ? richest : NULL;
+	if (most >= has + 2)
+		return richest;
+	if (own > 0 || most <= has)
+		return NULL;
+	/* It may be in use without a pause, so that nothing else makes us look again. */
+	uint64_t now = pool->loop->now_ms, over_ms = since + process_turn_ms(richest) + 1;
+	if (now < over_ms)
+		pool_reap_at(pool, over_ms - now);
+	return now < over_ms ? NULL : richest;
 }
 
 static void
@@ -179,24 +186,33 @@ starved_last(struct pool *pool, struct group *group)
 static void
 pool_evict(struct pool *pool)
 {
-	uint32_t wanted = 0;
+	struct group *givers[POOL_EVICTIONS_MAX];
+	uint32_t wanted = 0, given = 0;
 	list_each (&pool->starved, node) {
 		struct group *group = container_of(node, struct group, starved);
 		bool rolls = group_wants_roll(group), waits = group_is_short(group);
 		uint32_t share = rolls && !waits ? group_batch(group) : 1;
-		if ((!waits && !rolls) || !group_asks(group) || pool_leaving(pool) >= wanted + share)
+		if ((!waits && !rolls) || !group_asks(group))
 			continue;
+		/* who goes already is one of those before */
 		wanted += share;
+		if (pool_leaving(pool) >= wanted)
+			continue;
 		struct process *idlest = waits ? pool_idlest(pool, group) : NULL;
 		if (idlest == NULL && waits)
 			idlest = pool_share(pool, group);
 		if (idlest != NULL) {
 			group_detach(idlest);
-			starved_last(pool, idlest->group); /* it is not to have back what it gave */
+			givers[given++] = idlest->group;
+			if (given == POOL_EVICTIONS_MAX)
+				break;
 		} else if (rolls) {
 			group_make_room(group);
 		}
 	}
+	/* they are not to have back what they gave */
+	for (uint32_t i = 0; i < given; i++)
+		starved_last(pool, givers[i]);
 }
 
 /* Somebody who waits goes before a restart, which may have made the room, and that before a minimum size; among equals,

@@ -152,6 +152,7 @@ pool_accompany(struct pool *pool, bool accompanied)
 	list_each (&pool->groups, node) {
 		group_publish_queue(container_of(node, struct group, node));
 	}
+	pool_reap_later(pool); /* what was its alone may be idle */
 }
 
 static void

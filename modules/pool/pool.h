@@ -294,6 +294,7 @@ void group_heap_remove(struct process *process);
 
 enum {
 	POOL_GROUP_SPAWNS_MAX = 2, /* at once, of one application */
+	POOL_EVICTIONS_MAX = 16,   /* in one turn */
 	POOL_CLOSING_MS = 100,
 	POOL_ASIDE_MS = 10,
 	POOL_MOMENT_MS = 100,    /* idle for less is between two requests */

@@ -354,7 +354,11 @@ process_init(struct process *process, struct group *group, const struct message_
 		.board = board,
 		.shared = &group->pool->shared->processes[record->slot],
 		.drain = {.due = process_drain_due},
+		.doubted_ms = group->pool->loop->now_ms,
 	};
+	/* The spawner's clock may have been looked at later than ours. */
+	if (process->record.started_ms > process->doubted_ms)
+		process->record.started_ms = process->doubted_ms;
 	/* An earlier balancer's word: it was out of rotation. */
 	bool detached =
 		record->detached || (atomic_load_explicit(&board->serial, memory_order_relaxed) == record->serial &&
@@ -365,8 +369,7 @@ process_init(struct process *process, struct group *group, const struct message_
 	                                  : PROCESS_ENABLED;
 	atomic_store_explicit(&board->serial, record->serial, memory_order_relaxed);
 	process_init_lists(process);
-	process->last_used_ms = record->started_ms;
-	process->doubted_ms = group->pool->loop->now_ms;
+	process->last_used_ms = process->record.started_ms;
 	uint64_t used = atomic_load_explicit(&board->last_used_ms, memory_order_relaxed);
 	if (used > process->last_used_ms)
 		process->last_used_ms = used;

@@ -114,7 +114,9 @@ group_roll_on(struct group *group)
 	/* None is to come; or none can: then its minimum has to wait like any other's. */
 	bool nobody = group->roll == ROLL_RUNNING && group_coming(group) == 0 && group_waiting(group) == 0 &&
 	              (group_minimum(group) == 0 || (group_going(group) == 0 && pool_is_full(group->pool)));
-	if (old == NULL && (group->heap_count > 0 || nobody))
+	/* Who does out-of-band work comes back, and may be an old one. */
+	bool away = group->processes[PROCESS_DISABLING].count + group->processes[PROCESS_DISABLED].count > 0;
+	if (old == NULL && !away && (group->heap_count > 0 || nobody))
 		group_set_roll(group, ROLL_NONE);
 }
 
@@ -122,8 +124,10 @@ void
 group_shrink(struct group *group)
 {
 	uint64_t limit = group_maximum(group);
-	while (limit > 0 && group->roll != ROLL_RUNNING && group->heap_count > limit)
-		group_detach(group->heap[0]);
+	while (limit > 0 && group->roll != ROLL_RUNNING && group->heap_count > limit) {
+		struct process *old = group_outdated(group);
+		group_detach(old != NULL ? old : group->heap[0]);
+	}
 }
 
 /* How long it may still be; it stands in the scoreboard, so that a new balancer does not begin anew. */

@@ -138,6 +138,7 @@ static const struct state_field worker_fields[] = {
 	PLAIN(worker, unused_by),
 	PLAIN(worker, record),
 	PLAIN(worker, launched_ms),
+	PLAIN(worker, warmed_ms),
 	PLAIN(worker, spawn_start_unix_us),
 	PLAIN(worker, spawn_end_unix_us),
 	PLAIN(worker, user),
@@ -175,7 +176,7 @@ const struct state_table carry_text_table = STATE_TABLE(text_fields);
 #define PART(field) sizeof(((struct spawner *)0)->field)
 
 #if __SIZEOF_POINTER__ == 8
-CARRIED(sizeof(struct worker), 5136);
+CARRIED(sizeof(struct worker), 5144);
 CARRIED(sizeof(struct capture), 240);
 CARRIED(sizeof(struct attempts), 56);
 CARRIED(sizeof(struct failure), 1936);

@@ -407,6 +407,7 @@ come_back(struct spawner *spawner, int end)
 		str_format(why, sizeof(why), "it ended by signal %d (%s)", end, strsignal(end));
 	for (size_t i = 0; i < spawner->config->app_count; i++)
 		tell_restart(spawner, spawner->config->apps[i]->id, false);
+	tell_mark(spawner);
 	finish(spawner, SNAPSHOT_UPGRADE_BACK, "%s was started and left again, passenger %s goes on: %s", left,
 	       PASSENGER_VERSION, why);
 }

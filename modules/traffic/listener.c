@@ -148,7 +148,7 @@ listener_pause(struct listener *listener)
 	watch_remove(listener->traffic->loop, &listener->watch);
 }
 
-static void
+void
 listener_shut(struct listener *listener)
 {
 	int fd = listener->watch.fd;

@@ -34,7 +34,9 @@ void listener_resume(struct listener *listener);
 /* A client that another balancer had accepted there, between two requests; takes the descriptor. */
 void listener_take_over(struct listener *listener, int fd);
 void listener_pause(struct listener *listener);
-/* Who has connected is still let in, and from then on connections are refused. */
+/* Its address is given up; those that it has accepted stay. */
+void listener_shut(struct listener *listener);
+/* The same, but who has connected is still let in, unless there are too many. */
 void listener_finish(struct listener *listener);
 /* Its idle clients are closed; the others lose their way to it: client->listener becomes NULL. */
 void listener_close(struct listener *listener);

@@ -54,9 +54,9 @@ attempts_forget(struct attempts *attempts)
 }
 
 bool
-attempts_ended(struct attempts *attempts, uint64_t after_ms)
+attempts_ended(struct attempts *attempts)
 {
-	attempts->early = after_ms < ATTEMPTS_EARLY_MS ? attempts->early + 1 : 0;
+	attempts->early++;
 	if (attempts->early < 2)
 		return false;
 	attempts->failures = attempts->early - 2;

@@ -43,8 +43,8 @@ void attempts_failed(struct attempts *attempts, const struct failure *failure, u
 void attempts_reset(struct attempts *attempts);
 /* An operator wants the past forgotten. */
 void attempts_forget(struct attempts *attempts);
-/* One that was ready has ended by itself, unused after so long: true: as the one before, which makes it a failure. */
-bool attempts_ended(struct attempts *attempts, uint64_t after_ms) must_check;
+/* One that was ready has ended by itself, early and unused.  True: as the one before, which makes it a failure. */
+bool attempts_ended(struct attempts *attempts) must_check;
 /* Milliseconds until the next start may be tried. */
 uint64_t attempts_wait_ms(const struct attempts *attempts, uint64_t now_ms);
 /* MESSAGE_SPAWN_FAILED of the failure. */

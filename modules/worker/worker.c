@@ -304,22 +304,28 @@ ended_starting(struct worker *worker, const char *how)
 }
 
 /* As if it had not started, when it was the second in a row to go so soon: what is started again without a pause then
- * would cost the machine and help nobody.  Not if a request was there, which the next one may serve, or SIGKILL. */
+ * would cost the machine and help nobody.  Not if a request was there, which the next one may serve, or SIGKILL; and
+ * one that was told to go says nothing. */
 static void
-ended_running(struct worker *worker, const struct child_end *end, const char *how)
+ended_ready(struct worker *worker, const struct child_end *end, const char *how)
 {
+	struct attempts *attempts = &worker->table->attempts[worker->app->id];
 	const struct scoreboard_process *board = &worker->table->board->processes[worker->record.slot];
-	bool used =
-		atomic_load(&board->processed) + atomic_load(&board->sessions[0]) + atomic_load(&board->sessions[1]) > 0;
-	uint64_t after_ms = worker->table->loop->now_ms - worker->record.started_ms;
+	/* those of warmup_uris came by its door */
+	bool used = atomic_load(&board->processed) > atomic_load(&board->direct) ||
+	            atomic_load(&board->sessions[0]) + atomic_load(&board->sessions[1]) > 0;
+	bool killed = end->by_signal && end->number == SIGKILL;
+	bool current = worker->record.generation == worker->table->generations[worker->app->id];
+	uint64_t after_ms = worker->table->loop->now_ms - worker->warmed_ms;
 
-	if (used || (end->by_signal && end->number == SIGKILL))
-		after_ms = UINT64_MAX;
-	if (!attempts_ended(&worker->table->attempts[worker->app->id], after_ms))
-		return;
-	worker->step = "serving";
-	fail_now(worker, "the process ended %llu ms after it was ready, before any request, as did the one before: %s",
-	         (unsigned long long)after_ms, how);
+	if (used || killed || after_ms >= ATTEMPTS_EARLY_MS) {
+		attempts->early = 0;
+	} else if (worker->state == WORKER_RUNNING && current && attempts_ended(attempts)) {
+		worker->step = "serving";
+		fail_now(worker,
+		         "the process ended %llu ms after it was ready, before any request, as did the one before: %s",
+		         (unsigned long long)after_ms, how);
+	}
 }
 
 static void
@@ -333,7 +339,8 @@ ended_log(struct worker *worker, const struct child_end *end, const char *how, i
 	else if (worker->state == WORKER_RUNNING)
 		log_notice("application %s: process %d ended by itself: %s", name, pid, how);
 	else if (worker->has_slot)
-		log_notice("application %s: process %d stopped: %s", name, pid, how);
+		log_notice("application %s: process %d %s: %s", name, pid,
+		           worker->state == WORKER_FAILED ? "ended" : "stopped", how);
 }
 
 static void
@@ -351,8 +358,8 @@ worker_ended(struct child *child, const struct child_end *end)
 	worker->table->events->reaped(worker);
 	if (is_starting(worker))
 		ended_starting(worker, told);
-	else if (worker->state == WORKER_RUNNING && worker->has_slot)
-		ended_running(worker, end, how);
+	else if (worker->has_slot)
+		ended_ready(worker, end, how);
 	if (worker->state == WORKER_FAILED && worker->another_port && worker->again != NULL) {
 		log_notice("application %s: %s; trying another port", worker->app->name, worker->failure->summary);
 		free(worker->failure);
@@ -504,6 +511,7 @@ worker_warmed(struct worker *worker)
 		log_notice("application %s: process %d has answered warmup_uris after %llu ms", worker->app->name,
 		           worker->record.pid, (unsigned long long)(workers->loop->now_ms - worker->record.started_ms));
 	worker->record.cold = 0;
+	worker->warmed_ms = workers->loop->now_ms;
 	attempts_reset(&workers->attempts[worker->app->id]);
 	workers->events->warmed(worker);
 }

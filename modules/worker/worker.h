@@ -120,6 +120,7 @@ struct worker {
 	uint8_t unused_by; /* bits of the balancers, while there are two, that have asked to stop it: 1 serves, 2 hands over */
 	struct message_process record; /* complete from RUNNING on */
 	uint64_t launched_ms;          /* CLOCK_MONOTONIC */
+	uint64_t warmed_ms;            /* same: ready for any request */
 	int64_t spawn_start_unix_us, spawn_end_unix_us;
 	char user[64];
 	struct worker_metrics metrics;

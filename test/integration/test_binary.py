@@ -34,7 +34,7 @@ def test_static_and_hardened():
 
 @shipped
 def test_small():
-    assert os.stat(BIN).st_size < 475_000  # as build.sh checks it
+    assert os.stat(BIN).st_size < 478_000  # as build.sh checks it
     assert os.stat(BIN).st_mode & stat.S_IXOTH
 
 

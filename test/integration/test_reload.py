@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lib import client, procs
+from lib import apache, client, procs
 from lib.load import Load
 from lib.passenger import BIN, ini_text
 from lib.wait import wait_until
@@ -73,6 +73,27 @@ def test_apps_come_change_and_go_under_load(box):
     assert load.answered > 50
     assert len(p.processes(app='two')) == 1
     wait_until(lambda: not app_processes(box, 'three'), 15, 'no process of the removed one')
+
+
+def test_an_address_given_up_while_two_balancers_live(box):
+    """The one before listens nowhere any more: what a reload removes is free, and may come back."""
+    site, gate = Site(box), box.gate()
+    site.add('one', SLOW, min_instances=2)
+    other = '127.0.0.1:%d' % apache.free_port()
+    site.listeners['other'] = {'address': other}
+    p = site.start()
+    with p.connect(30) as running:
+        running.start('GET', gate.at('/'), host='one.test')
+        wait_until(lambda: any(x['sessions'] for x in p.processes()), 5, 'the request')
+        assert box.run('upgrade', '--instance-dir', p.instance_dir).returncode == 0
+        gone = site.listeners.pop('other')
+        site.reload()
+        assert client.refuses(other) and p.status()['balancer']['before_pid']
+        site.listeners['other'] = gone
+        site.reload()
+        assert site.get('one', other).status == 200
+        gate.open()
+        assert running.response().status == 200
 
 
 @pytest.mark.parametrize('end', [signal.SIGCONT, signal.SIGKILL], ids=['goes on', 'dies'])

@@ -49,10 +49,19 @@ if not os.path.exists('mended'):
     print('the database is gone', flush=True)
     os._exit(3)
 server.serve_forever()
-""", {'command': '/usr/bin/python3 app.py'}),
+""", {'type': 'command', 'command': '/usr/bin/python3 app.py'}),
+    'warmed': ('app.py', """import http.server, os, threading, time
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if not os.path.exists('mended'):
+            threading.Timer(0.1, lambda: (print('the database is gone', flush=True), os._exit(3))).start()
+http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Hello).serve_forever()
+""", {'type': 'command', 'command': '/usr/bin/python3 app.py', 'warmup_uris': '/'}),
     'ruby': ('config.ru', """Thread.new { sleep 0.05; (puts 'the database is gone'; $stdout.flush; exit!(3)) unless File.exist?('mended') }
 run ->(env) { [200, {}, []] }
-""", {'spawn_method': 'direct'}),
+""", {'type': 'ruby', 'spawn_method': 'direct'}),
 }
 
 
@@ -61,7 +70,7 @@ def test_ready_and_gone_is_no_storm(box, language):
     """Who ends unused as soon as it is ready, twice in a row, is a failed start: pauses, and everybody is told why."""
     name, text, options = SOON_GONE[language]
     box.write('soon/' + name, text)
-    p = box.start(app={'root': box.path('soon'), 'type': language, **options}, processes=0)
+    p = box.start(app={'root': box.path('soon'), **options}, processes=0)
     wait_until(lambda: p.group()['next_spawn_in_ms'] > 1000, 20, 'the second pause')
     failure = p.group()['last_spawn_failure']
     assert 'after it was ready, before any request, as did the one before: exited with status 3' in failure['text']

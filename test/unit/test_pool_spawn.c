@@ -251,6 +251,57 @@ test_moments_for_long_enough(void **state)
 	assert_ptr_equal(fake_last_retired, rests);
 }
 
+/* Its process is in use without a pause, by requests or a websocket, and nothing else happens. */
+static void
+test_a_turn_ends_by_itself(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 1;
+	struct process *used = fake_attach(1, 2);
+	struct fake_session *session = fake_door(used, SESSION_DIRECT, true);
+	fake_take(0, GROUP_WAITS);
+	fake_pass(POOL_PATIENCE_MS);
+	assert_int_equal(used->state, PROCESS_ENABLED);
+	fake_pass(1);
+	assert_int_equal(used->state, PROCESS_DETACHED);
+	session_end(&session->session);
+	fake_settle();
+	assert_ptr_equal(fake_last_retired, used);
+}
+
+/* One that is slow to end holds up nobody but the one that it makes way for. */
+static void
+test_each_wish_has_its_leaver(void **state)
+{
+	(void)state;
+	fake_config.max_pool_size = 2;
+	struct process *a = fake_attach(2, 1), *b = fake_attach(2, 1);
+	fake_pass(POOL_PATIENCE_MS);
+	fake_take(0, GROUP_WAITS);
+	fake_settle();
+	assert_int_equal(fake_retired, 1);
+	fake_take(1, GROUP_WAITS);
+	fake_settle();
+	assert_int_equal(fake_retired, 2);
+	assert_true(a->state == PROCESS_RETIRING && b->state == PROCESS_RETIRING);
+}
+
+/* By the spawner's clock it was ready after our turn began. */
+static void
+test_a_process_of_the_future(void **state)
+{
+	(void)state;
+	fake_apps[0].pool_idle_time_ms = 2000;
+	fake_attach(0, 1);
+	fake_pass(999);
+	struct message_process record = fake_record(0, 1);
+	record.started_ms = fake_now_ms + 5;
+	struct process *newborn = pool_attach(&fake_pool, &record);
+	fake_pass(1);
+	assert_int_equal(newborn->state, PROCESS_ENABLED);
+	assert_int_equal(fake_retired, 0);
+}
+
 /* Who has a process gets another one's only if that has more. */
 static void
 test_surplus_makes_way_at_once(void **state)
@@ -517,6 +568,9 @@ main(void)
 		pool_test(test_idle_since_its_last_request_ended),
 		pool_test(test_a_moment_between_two_requests),
 		pool_test(test_moments_for_long_enough),
+		pool_test(test_a_turn_ends_by_itself),
+		pool_test(test_each_wish_has_its_leaver),
+		pool_test(test_a_process_of_the_future),
 		pool_test(test_surplus_makes_way_at_once),
 		pool_test(test_who_is_not_evicted),
 		pool_test(test_minimum_does_not_evict),

@@ -500,6 +500,32 @@ test_it_goes_on_over_oob_work(void **state)
 	assert_true(a->state >= PROCESS_DETACHED);
 }
 
+/* The last old one is away for a moment, not replaced. */
+static void
+test_a_failed_one_does_not_end_over_oob_work(void **state)
+{
+	(void)state;
+	struct process *a = fake_attach(0, 1), *b = fake_attach(0, 1);
+	fake_apps[0].min_instances = 2;
+	restart(false);
+	fake_attach(0, 1);
+	struct process *old = a->state == PROCESS_ENABLED ? a : b;
+	fake_gone(old == a ? b : a);
+	fake_fail(0, "id\nit does not start\n", 1000);
+	assert_roll(ROLL_FAILED);
+	process_ask_oob(old);
+	fake_settle();
+	assert_int_equal(old->state, PROCESS_DISABLED);
+	assert_roll(ROLL_FAILED);
+	process_oob_done(old, true);
+	fake_settle();
+	assert_int_equal(old->state, PROCESS_ENABLED);
+	fake_pass(1000);
+	fake_attach(0, 1);
+	assert_true(old->state >= PROCESS_DETACHED);
+	assert_roll(ROLL_NONE);
+}
+
 /* A reload with a shorter drain_timeout holds for those that drain already, a longer one does not. */
 static void
 test_a_drain_is_shortened(void **state)
@@ -693,6 +719,7 @@ main(void)
 		pool_test(test_fewer_may_be),
 		pool_test(test_fewer_may_be_when_they_come),
 		pool_test(test_it_goes_on_over_oob_work),
+		pool_test(test_a_failed_one_does_not_end_over_oob_work),
 		pool_test(test_an_application_goes),
 		pool_test(test_who_does_not_finish),
 		pool_test(test_another_protocol),
