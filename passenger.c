@@ -6,10 +6,10 @@
 #include "balancer/balancer.h"
 #include "operator/command.h"
 #include "operator/options.h"
-#include "worker/exec.h"
 #include "spawner/serve.h"
 #include "spawner/upgrade.h"
 #include "system/image.h"
+#include "worker/exec.h"
 
 #include <stdio.h>
 

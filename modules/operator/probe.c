@@ -1,7 +1,7 @@
 #include "operator/probe.h"
 
-#include "worker/environment.h"
 #include "system/child.h"
+#include "worker/environment.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,19 +8,19 @@
 #define SPAWNER_CORE_H
 
 #include "spawner/control_server.h"
-#include "worker/evidence.h"
-#include "worker/hooks.h"
 #include "spawner/listeners.h"
 #include "spawner/log_files.h"
 #include "spawner/notify.h"
-#include "worker/place.h"
 #include "spawner/restart_files.h"
 #include "spawner/snapshot.h"
-#include "spawner/supervisor.h"
 #include "spawner/state.h"
-#include "worker/worker.h"
+#include "spawner/supervisor.h"
 #include "system/image.h"
 #include "system/signals.h"
+#include "worker/evidence.h"
+#include "worker/hooks.h"
+#include "worker/place.h"
+#include "worker/worker.h"
 
 /*
  * An upgrade in place (spawner/upgrade):

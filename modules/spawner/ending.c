@@ -1,9 +1,9 @@
 #include "spawner/ending.h"
 
 #include "base/log.h"
-#include "worker/ladder.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
+#include "worker/ladder.h"
 
 #include <signal.h>
 #include <time.h>

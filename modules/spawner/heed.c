@@ -2,13 +2,13 @@
 
 #include "base/log.h"
 #include "spawner/ending.h"
-#include "worker/ladder.h"
-#include "worker/preloader.h"
 #include "spawner/refork.h"
 #include "spawner/reload.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
+#include "worker/ladder.h"
+#include "worker/preloader.h"
 
 #include <signal.h>
 #include <unistd.h>

@@ -1,10 +1,10 @@
 #include "spawner/refork.h"
 
 #include "base/log.h"
-#include "worker/ladder.h"
-#include "worker/preloader.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
+#include "worker/ladder.h"
+#include "worker/preloader.h"
 
 #include <stdio.h>
 #include <sys/socket.h>

@@ -1,9 +1,9 @@
 #include "spawner/reload.h"
 
 #include "base/log.h"
-#include "worker/preloader.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
+#include "worker/preloader.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 #include "spawner/restart.h"
 
 #include "base/log.h"
-#include "worker/preloader.h"
 #include "spawner/tell.h"
+#include "worker/preloader.h"
 
 void
 restart_give_up_starts(struct workers *workers, const struct app_config *app, const struct app_config *keep,

@@ -3,8 +3,8 @@
 #include "apps/apps.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "worker/identity.h"
 #include "spawner/spawner.h"
+#include "worker/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,9 +7,9 @@
 #ifndef SPAWNER_SNAPSHOT_H
 #define SPAWNER_SNAPSHOT_H
 
-#include "worker/evidence.h"
 #include "spawner/listeners.h"
 #include "spawner/supervisor.h"
+#include "worker/evidence.h"
 #include "worker/worker.h"
 
 enum { SNAPSHOT_BUDGET_MS = 25, SNAPSHOT_CPU_FRESH_MS = 1000 };

@@ -3,16 +3,16 @@
 #include "base/log.h"
 #include "spawner/ending.h"
 #include "spawner/heed.h"
-#include "worker/ladder.h"
-#include "worker/preloader.h"
+#include "spawner/reached.h"
 #include "spawner/refork.h"
 #include "spawner/reload.h"
-#include "spawner/reached.h"
 #include "spawner/restart.h"
 #include "spawner/tell.h"
 #include "spawner/upgrade.h"
 #include "spawner/verbs.h"
 #include "system/socket.h"
+#include "worker/ladder.h"
+#include "worker/preloader.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "handover/snapshot.h"
 #include "spawner/carry.h"
-#include "worker/ladder.h"
 #include "spawner/tell.h"
+#include "worker/ladder.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 #include "worker/exec.h"
 
 #include "config/app_type.h"
-#include "worker/exec_environment.h"
 #include "system/sandbox.h"
+#include "worker/exec_environment.h"
 
 #include <errno.h>
 #include <fcntl.h>

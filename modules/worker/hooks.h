@@ -12,8 +12,8 @@
 #define WORKER_HOOKS_H
 
 #include "config/config.h"
-#include "worker/capture.h"
 #include "system/child.h"
+#include "worker/capture.h"
 
 enum {
 	HOOKS_RUNNING_MAX = 8,

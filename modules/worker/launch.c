@@ -3,10 +3,10 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/app_type.h"
+#include "system/socket.h"
 #include "worker/environment.h"
 #include "worker/place.h"
 #include "worker/ready.h"
-#include "system/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>

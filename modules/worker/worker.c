@@ -3,9 +3,9 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "config/app_type.h"
+#include "system/socket.h"
 #include "worker/place.h"
 #include "worker/report.h"
-#include "system/socket.h"
 
 #include <errno.h>
 #include <poll.h>

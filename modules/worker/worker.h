@@ -34,12 +34,12 @@
 #include "config/config.h"
 #include "handover/message.h"
 #include "handover/scoreboard.h"
+#include "system/child.h"
+#include "system/procfs.h"
 #include "worker/attempts.h"
 #include "worker/capture.h"
 #include "worker/cgroups.h"
 #include "worker/plan.h"
-#include "system/child.h"
-#include "system/procfs.h"
 
 enum {
 	WORKER_CONTROL_LINE_BYTES = 4096,

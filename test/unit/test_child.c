@@ -1,6 +1,6 @@
 /* Adoption: which processes we take for ours, and which not; and what a loader's line says. */
-#include "worker/ready.h"
 #include "system/child.h"
+#include "worker/ready.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 #include "handover/instance.h"
 
-#include "worker/place.h"
 #include "system/socket.h"
+#include "worker/place.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

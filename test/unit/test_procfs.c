@@ -1,7 +1,7 @@
 #include "system/procfs.h"
 
-#include "worker/ready.h"
 #include "system/socket.h"
+#include "worker/ready.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
